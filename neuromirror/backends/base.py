@@ -1,0 +1,118 @@
+"""What a backend is, and what it reports to."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuromirror.plan import FloatArray, Plan
+from neuromirror.circuit.capabilities import capabilities
+from neuromirror.errors import UnsupportedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """The state of what learns at one moment of a run.
+
+    Attributes
+    ----------
+    phase : int
+        Index of the phase that is running or has just ended.
+    examples : int
+        Examples done so far, over all phases.
+    t_s : float
+        Simulated time so far, in seconds.
+    arrays : mapping of str to float array
+        All weights, (target, source), and biases.
+    more : mapping
+        Further numbers for the metrics, such as ``{"loss": 0.1}``.
+    """
+
+    phase: int
+    examples: int
+    t_s: float
+    arrays: Mapping[str, FloatArray]
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Recorder(Protocol):
+    """Takes what a backend sees as the run goes."""
+
+    def snapshot(self, snapshot: Snapshot, *, keep_arrays: bool) -> None:
+        """Take a state; `keep_arrays` asks for the arrays themselves to be kept, not only what is measured on them."""
+        ...
+
+    def spikes(self, population: str, ticks: NDArray[np.int64], cells: NDArray[np.int32]) -> None:
+        """Take spikes: time steps from the start of the run, and cells of the population."""
+        ...
+
+    def progress(self, done_s: float) -> None:
+        """Take the simulated time done so far, in seconds."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How to run, apart from what the circuit file says.
+
+    Attributes
+    ----------
+    target : str
+        For brian2: ``auto``, ``numpy``, ``cython`` or ``cpp_standalone``; for torch: the device.
+    dtype : {"float64", "float32"}
+        Of the torch backend.
+    points : int
+        Number of snapshots over the whole run.
+    """
+
+    target: str = "auto"
+    dtype: str = "float64"
+    points: int = 200
+
+
+class Backend(Protocol):
+    """One way to run plans. Each backend module has a `backend` of this kind."""
+
+    def target(self, plan: Plan, options: Options, runs: int) -> str:
+        """Return the target that would be used for this plan, said aloud before the run."""
+        ...
+
+    def run(self, plans: list[Plan], recorders: list[Recorder], options: Options) -> None:
+        """Run plans that differ in their seed only, each into its recorder."""
+        ...
+
+
+_MODULES = {
+    "brian2": "neuromirror.backends.brian2.run",
+    "reference": "neuromirror.backends.reference",
+    "torch": "neuromirror.backends.torch.run",
+}
+
+
+def load_backend(name: str) -> Backend:
+    """Import a backend.
+
+    Raises
+    ------
+    UnsupportedError
+        If what it is built on is not installed.
+    """
+    known = capabilities(name)
+    if not known.installed:
+        raise UnsupportedError(f"backend '{name}' needs {known.needs}, which is not installed: {known.install}")
+    return importlib.import_module(_MODULES[name]).backend
+
+
+def snapshot_examples(plan: Plan, points: int) -> list[frozenset[int]]:
+    """Return for each phase after which of its examples a snapshot is due: evenly over the run, and at every end."""
+    total_s = plan.phases[-1].stop_s
+    due = []
+    for phase in plan.phases:
+        share = max(1, round(points * (phase.stop_s - phase.start_s) / total_s))
+        due.append(frozenset(int(x) for x in np.ceil(np.linspace(0, phase.examples, min(share, phase.examples) + 1)[1:])))
+    return due

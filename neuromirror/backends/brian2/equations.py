@@ -1,0 +1,98 @@
+"""The equations of the spiking circuit, as Brian2 code.
+
+All populations are one NeuronGroup and all cross-projections one Synapses object: fewer objects compile faster and
+step faster. Linear equations are integrated exactly over a step, so that results hardly depend on dt. Voltages are
+numbers in mV above rest; signals are rates in units of ``code.unit``.
+"""
+
+from __future__ import annotations
+
+CELLS = """
+dv/dt = (drive - v)/tau_m : 1 (unless refractory)
+drive : 1
+tau_m : second (constant)
+v_threshold : 1 (constant)
+v_reset : 1 (constant)
+refractory_period : second (constant)
+default_bias : 1 (constant)
+unit_current : 1 (constant)
+jump : 1 (constant)
+membrane_decay : 1 (constant)
+membrane_kick : 1 (constant)
+synaptic_decay : 1 (constant)
+synaptic_kick : 1 (constant)
+synaptic : 1
+noise_current : 1
+noise_sd : 1
+gain : 1
+gated : 1
+gate_trace : 1
+signal : 1
+error_trace : 1
+error_beta : 1
+cross : 1
+beta : 1
+b : 1
+cancel : 1
+error = error_trace - error_beta : 1
+noise = noise_current*noise_sd/unit_current : 1
+mode_now : 1 (shared)
+noise_decay : 1 (shared)
+noise_kick : 1 (shared)
+signal_decay : 1 (shared)
+signal_kick : 1 (shared)
+"""
+"""Variables of every cell: ``drive`` is what the membrane tends to in this window without noise; ``unit_current``
+shifts the rate by one code unit, and ``jump`` is what a spike adds to the ``synaptic`` current through a weight
+of 1, so that a presynaptic unit shifts the rate by one unit too; ``gain`` is φ' where a gate acts; ``cancel`` is what the synaptic input
+is expected to be, and is taken away from it: its mean (W(y − β) of eq. 13), or the target of a comparison."""
+
+RESET = """
+v = v_reset
+signal += signal_kick
+"""
+
+GATE_SILENT = 0.05
+"""A forward cell counts as silent (φ' = 0) below this share of β; its trace gets there 3 time constants after its last
+spike. Above silence the rate of a LIF cell is nearly linear in its input, and φ' counts as 1."""
+
+
+def membrane_step(equations: object, variables: object, method_options: object = None) -> str:
+    """Return the step of every cell, exact for constant drive, exponential synapses and white noise."""
+    return """
+    noise_current = noise_decay*noise_current + noise_kick*randn()
+    target_v = drive + noise_current*noise_sd - gain*cancel*unit_current
+    v = v + int(not_refractory)*((target_v - v)*(1 - membrane_decay) + gain*synaptic*synaptic_kick + membrane_kick*randn())
+    synaptic = synaptic*synaptic_decay
+    signal = signal*signal_decay
+    """
+
+
+def gated_membrane_step(equations: object, variables: object, method_options: object = None) -> str:
+    """Return the step of a circuit with gates and error projections: `membrane_step` and their traces."""
+    return (
+        membrane_step(equations, variables)
+        + """
+    error_trace = error_trace*signal_decay
+    cross = cross*signal_decay
+    gate_trace = gate_trace*gate_decay
+    gain = 1 - gated*int(gate_trace < gate_silent)
+    """
+    )
+
+
+WINDOW = """
+mode_now = mode_of(t)
+signal_decay = signal_decays(mode_now*second)
+signal_kick = signal_kicks(mode_now*second)
+noise_decay = noise_decays(mode_now*second)
+noise_kick = noise_kicks(mode_now*second)
+signal = signal*(1 - clears(t))
+error_trace = error_trace*(1 - clears(t))
+cross = cross*(1 - clears(t))
+noise_sd = noise_sds(mode_now*second, i)*unit_current
+gated = gates(mode_now*second, i)
+cancel = cancels(mode_now*second, i) + targets(row_of_tick(t)*second, i)
+drive = default_bias*default_biases(mode_now*second, i) + unit_current*(inputs(row_of_tick(t)*second, i) + b*bias_on(mode_now*second))
+"""
+"""What changes where a window begins: the mode, the stimulus, counts back to zero."""

@@ -1,0 +1,184 @@
+"""Runs plans as spiking neurons in Brian2."""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import brian2 as b2
+import numpy as np
+
+from neuromirror import seeds
+from neuromirror.backends.base import Options, Recorder, Snapshot
+from neuromirror.backends.brian2.network import SpikingNetwork
+from neuromirror.errors import RequestError
+from neuromirror.plan import FloatArray, Plan
+
+TARGETS = ("numpy", "cython", "cpp_standalone")
+_STEP_COST_US = {"numpy": 140.0, "cpp_standalone": 2.0}
+_SYNAPSE_COST_US = {"numpy": 0.02, "cpp_standalone": 0.003}
+_BUILD_COST_S = {"numpy": 0.5, "cpp_standalone": 20.0}
+"""Rough costs by which `auto` chooses, as measured on two cores: of one time step, of one spike's worth of synapses,
+and of building."""
+
+
+class _Brian2:
+    def target(self, plan: Plan, options: Options, runs: int) -> str:
+        """Return the target: the one asked for, or whichever should finish the runs first."""
+        if options.target != "auto":
+            if options.target not in TARGETS:
+                raise RequestError(f"--target {options.target}: brian2 has {', '.join(TARGETS)} and auto.")
+            return options.target
+        dt_s = plan.description.time.dt.s
+        steps = plan.phases[-1].stop_s / dt_s
+        weights = sum(plan.sizes[p.source] * plan.sizes[p.target] for p in plan.description.projections.values())
+        visits = steps * (weights * max(plan.beta * plan.unit_Hz, 1.0) * dt_s)
+
+        def cost_s(target: str) -> float:
+            return _BUILD_COST_S[target] + runs * 1e-6 * (steps * _STEP_COST_US[target] + visits * _SYNAPSE_COST_US[target])
+
+        return min(_STEP_COST_US, key=cost_s)
+
+    def run(self, plans: list[Plan], recorders: list[Recorder], options: Options) -> None:
+        """Run plans that differ in their seed only; a standalone program is built once for all of them."""
+        _quieten()
+        target = self.target(plans[0], options, len(plans))
+        if target == "cpp_standalone":
+            _run_standalone(plans, recorders, options)
+            return
+        b2.set_device("runtime")
+        b2.prefs.codegen.target = target
+        for plan, recorder in zip(plans, recorders, strict=True):
+            spiking = SpikingNetwork(plan, options.points)
+            b2.seed(seeds.integer(plan.seed, "brian2"))
+            try:
+                spiking.network.run(
+                    _duration(spiking),
+                    report=_reporter(recorder),
+                    report_period=0.2 * b2.second,
+                    namespace={},
+                )
+            finally:
+                _harvest(spiking, plan, recorder, float(spiking.network.t / b2.second))
+
+
+def _duration(spiking: SpikingNetwork) -> Any:
+    """Return the run's length: one step more than the schedule, in which the last window is learned from."""
+    return (spiking.grid.ticks * spiking.grid.tick_steps + 1) * spiking.grid.dt_s * b2.second
+
+
+def _run_standalone(plans: list[Plan], recorders: list[Recorder], options: Options) -> None:
+    with tempfile.TemporaryDirectory(prefix="neuromirror-") as folder:
+        b2.set_device("cpp_standalone", build_on_run=False)
+        try:
+            b2.device.reinit()
+            b2.device.activate(build_on_run=False)
+            b2.prefs.devices.cpp_standalone.extra_make_args_unix = [f"-j{os.cpu_count() or 1}"]
+            spiking = SpikingNetwork(plans[0], options.points)
+            b2.device.insert_code("before_network_run", _SEED_CODE)
+            spiking.network.run(_duration(spiking), namespace={})
+            b2.device.build(directory=folder, compile=True, run=False, with_output=False)
+            for plan, recorder in zip(plans, recorders, strict=True):
+                os.environ[_SEED_VARIABLE] = str(seeds.integer(plan.seed, "brian2"))
+                results = Path(folder) / f"results_{plan.seed}"
+                b2.device.run(
+                    results_directory=str(results), with_output=False, run_args=_arguments(spiking, plan)
+                )
+                _harvest(spiking, plan, recorder, plan.phases[-1].stop_s)
+                recorder.progress(plan.phases[-1].stop_s)
+        finally:
+            os.environ.pop(_SEED_VARIABLE, None)
+            b2.device.reinit()
+            b2.set_device("runtime")
+
+
+_SEED_VARIABLE = "NEUROMIRROR_STANDALONE_SEED"
+_SEED_CODE = f"""
+for (auto &generator : brian::_random_generators) generator.seed(std::stoul(std::getenv("{_SEED_VARIABLE}")));
+"""
+"""Takes the seed at run time, so that one program serves all seeds."""
+
+
+def _arguments(spiking: SpikingNetwork, plan: Plan) -> dict[Any, Any]:
+    """Return what differs between seeds, for a program that was built for another seed."""
+    arguments: dict[Any, Any] = {}
+    for name, values in spiking.table_values(plan).items():
+        if name in ("inputs", "targets", "cancels"):
+            arguments[spiking.tables[name]] = values
+    arrays = plan.initial_arrays()
+    for name, synapses in spiking.arrays.items():
+        arguments[synapses.w] = arrays[name].ravel()
+    values = spiking.cell_values(plan)
+    arguments[spiking.cells.v] = values["v"]
+    arguments[spiking.cells.b] = values["b"]
+    return arguments
+
+
+def _harvest(spiking: SpikingNetwork, plan: Plan, recorder: Recorder, reached_s: float) -> None:
+    """Hand spikes and snapshots to the recorder, as far as the run has come."""
+    grid = spiking.grid
+    last = grid.ticks * grid.tick_steps
+    ticks = np.rint(np.asarray(spiking.spikes.t / b2.second) / grid.dt_s).astype(np.int64)
+    cells = np.asarray(spiking.spikes.i, dtype=np.int32)
+    for name in plan.sizes:
+        start, stop = spiking.span(name)
+        mine = (cells >= start) & (cells < stop) & (ticks < last)
+        recorder.spikes(name, ticks[mine], (cells[mine] - start).astype(np.int32))
+    fixed = plan.initial_arrays()
+    at = _snapshots(spiking, plan)
+    phase = 0
+    for k in range(1 + int(reached_s / (spiking.snapshot_ticks * grid.tick_s) + 1e-9)):
+        tick = k * spiking.snapshot_ticks
+        if tick > grid.ticks:
+            break
+        while phase + 1 < len(plan.phases) and tick > grid.first_tick[phase + 1]:
+            phase += 1
+        here = plan.phases[phase]
+        done = (tick - grid.first_tick[phase]) * grid.tick_steps // grid.window_steps[here.mode]
+        state = Snapshot(
+            phase=phase,
+            examples=here.first_example + done,
+            t_s=tick * grid.tick_s,
+            arrays={**fixed, **at(k)},
+        )
+        recorder.snapshot(state, keep_arrays=tick in grid.first_tick)
+
+
+def _snapshots(spiking: SpikingNetwork, plan: Plan) -> Callable[[int], dict[str, FloatArray]]:
+    """Return a function that gives the arrays that learn, at the k-th snapshot."""
+    recorded: dict[str, FloatArray] = {}
+    for name, monitor in spiking.monitors.items():
+        recorded[name] = np.asarray(monitor.b if name == "bias" else monitor.w)
+    shapes = {name: array.shape for name, array in plan.initial_arrays().items()}
+
+    def at(k: int) -> dict[str, FloatArray]:
+        arrays = {}
+        for name in spiking.learners:
+            if name in spiking.arrays:
+                arrays[name] = recorded[name][:, k].reshape(shapes[name])
+            else:
+                start, stop = spiking.span(name.removesuffix(".bias"))
+                arrays[name] = recorded["bias"][start:stop, k].copy()
+        return arrays
+
+    return at
+
+
+def _reporter(recorder: Recorder) -> Callable[..., None]:
+    def report(elapsed: Any, completed: float, start: Any, duration: Any) -> None:
+        recorder.progress(float(completed * duration / b2.second))
+
+    return report
+
+
+def _quieten() -> None:
+    """Leave Brian2's own messages to the log file: warnings that matter are ours."""
+    b2.BrianLogger.suppress_name("method_choice")
+    logging.getLogger("brian2").setLevel(logging.ERROR)
+
+
+backend = _Brian2()

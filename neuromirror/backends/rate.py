@@ -1,0 +1,136 @@
+"""The course of a run of rates, common to the backends that simulate them: noise, stimulus, updates, snapshots."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Protocol
+
+import numpy as np
+
+from neuromirror import seeds
+from neuromirror.backends.base import Recorder, Snapshot, snapshot_examples
+from neuromirror.backends.stimulus import Stimulus
+from neuromirror.plan import FloatArray, Learner, ModePlan, Plan
+from neuromirror.rules.updater import Step
+
+
+class RateEngine(Protocol):
+    """The arithmetic of a rate backend. Arrays that cross this border are NumPy float64, (example, cell)."""
+
+    def present(
+        self,
+        mode: ModePlan,
+        inputs: Mapping[str, FloatArray],
+        noise: Mapping[str, FloatArray],
+        targets: Mapping[str, FloatArray],
+        examples: int,
+    ) -> None:
+        """Settle the circuit for a batch of examples and keep its signals."""
+        ...
+
+    def means(self) -> dict[str, FloatArray]:
+        """Return the mean signal of every population over the batch, (cells,)."""
+        ...
+
+    def learn(self, mode: ModePlan, learner: Learner, step: Step, beta: Mapping[str, FloatArray]) -> None:
+        """Update one array from the batch; `beta` gives every population's baseline, (cells,)."""
+        ...
+
+    def refresh(self) -> None:
+        """Copy W to every B that is transported."""
+        ...
+
+    def arrays(self) -> dict[str, FloatArray]:
+        """Return all weights and biases."""
+        ...
+
+    def loss(self, mode: ModePlan) -> float | None:
+        """Return half the squared output error, the mean over the batch; None where the mode forms none."""
+        ...
+
+
+class NoiseSource:
+    """Noise of every population, one draw for each example, from NumPy's named streams."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._streams = {name: seeds.stream(plan.seed, "noise", name) for name in plan.sizes}
+
+    def draw(self, mode: ModePlan, examples: int) -> dict[str, FloatArray]:
+        """Return the next noise of the mode's noisy populations, (example, cell), in units of ``code.unit``."""
+        drawn = {}
+        for name, noise in sorted(mode.noise.items()):
+            shape = (examples, self._plan.sizes[name])
+            if noise.law == "gaussian":
+                drawn[name] = noise.sd * self._streams[name].standard_normal(shape)
+            else:
+                drawn[name] = noise.sd * (2.0 * self._streams[name].integers(0, 2, size=shape) - 1.0)
+        return drawn
+
+
+class Baselines:
+    """The baseline that rules subtract: nominal, or each cell's running average, one for each mode (8.2)."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._estimate = plan.description.code.estimate
+        nominal = {name: np.full(size, plan.beta) for name, size in plan.sizes.items()}
+        self._of_mode = {mode: dict(nominal) for mode in plan.modes}
+
+    def of(self, mode: str) -> dict[str, FloatArray]:
+        """Return the baselines of a mode, (cells,) for every population."""
+        return self._of_mode[mode]
+
+    def follow(self, mode: ModePlan, means: Mapping[str, FloatArray], examples: int) -> None:
+        """Move the running averages of a mode by a batch's means; nothing where the baseline is nominal."""
+        if self._estimate is not None:
+            share = 1 - math.exp(-examples * mode.window_s / self._estimate.tau.s)
+            own = self._of_mode[mode.name]
+            self._of_mode[mode.name] = {name: own[name] + share * (mean - own[name]) for name, mean in means.items()}
+
+
+def run_rates(plan: Plan, engine: RateEngine, recorder: Recorder, *, points: int) -> None:
+    """Run a plan as rates.
+
+    Parameters
+    ----------
+    plan : Plan
+    engine : RateEngine
+        Holding the plan's initial arrays.
+    recorder : Recorder
+    points : int
+        Number of snapshots over the run.
+    """
+    noise, stimulus, baselines = NoiseSource(plan), Stimulus(plan), Baselines(plan)
+    seen: dict[tuple[str, str], int] = {}
+    recorder.snapshot(Snapshot(phase=0, examples=0, t_s=0.0, arrays=engine.arrays()), keep_arrays=True)
+    for index, (phase, due) in enumerate(zip(plan.phases, snapshot_examples(plan, points), strict=True)):
+        mode = plan.modes[phase.mode]
+        done, waiting = 0, sorted(due)
+        while done < phase.examples:
+            examples = min(plan.batch(spiking=False), phase.examples - done)
+            inputs, targets = stimulus.draw(mode, examples)
+            engine.present(mode, inputs, noise.draw(mode, examples), targets, examples)
+            baselines.follow(mode, engine.means(), examples)
+            for learner in mode.learners:
+                if learner.source is None and not mode.bias_on:
+                    continue
+                before = seen.get((learner.name, learner.rule.name), 0)
+                step = plan.step(learner, examples_seen=before, examples=examples, window_s=mode.window_s)
+                engine.learn(mode, learner, step, baselines.of(mode.name))
+                seen[learner.name, learner.rule.name] = before + examples
+            engine.refresh()
+            done += examples
+            if waiting and done >= waiting[0]:
+                waiting = [example for example in waiting if example > done]
+                loss = engine.loss(mode)
+                state = Snapshot(
+                    phase=index,
+                    examples=phase.first_example + done,
+                    t_s=phase.start_s + done * phase.window_s,
+                    arrays=engine.arrays(),
+                    more={} if loss is None else {"loss": loss},
+                )
+                recorder.snapshot(state, keep_arrays=done == phase.examples)
+                recorder.progress(state.t_s)

@@ -1,0 +1,166 @@
+"""The reference backend: the equations as they are written, one cell and one synapse at a time.
+
+Slow on purpose: it shares no array arithmetic with the backends that it is the oracle of. Rates, in float64.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from neuromirror.backends.base import Options, Recorder
+from neuromirror.backends.rate import run_rates
+from neuromirror.plan import Axons, FloatArray, Learner, ModePlan, Plan, transport
+from neuromirror.rules.updater import Step
+
+Signals = dict[str, list[float]]
+
+
+class ReferenceEngine:
+    """Loops over examples, cells and synapses."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self._arrays = {name: array.copy() for name, array in plan.initial_arrays().items()}
+        self._examples: list[Signals] = []
+        self._noise: list[Signals] = []
+        self._losses: list[float] = []
+
+    def present(
+        self,
+        mode: ModePlan,
+        inputs: Mapping[str, FloatArray],
+        noise: Mapping[str, FloatArray],
+        targets: Mapping[str, FloatArray],
+        examples: int,
+    ) -> None:
+        """Settle the circuit for each example in turn; see `neuromirror.backends.settle.settle` for the equations."""
+        self._examples, self._noise, self._losses = [], [], []
+        for example in range(examples):
+            given = {name: [float(x) for x in array[example]] for name, array in inputs.items()}
+            noisy = {name: [float(x) for x in array[example]] for name, array in noise.items()}
+            wanted = {name: [float(x) for x in array[example]] for name, array in targets.items()}
+            signals: Signals = {}
+            for name in mode.order:
+                cells = range(self.plan.sizes[name])
+                if self.plan.description.populations[name].path == "forward":
+                    signals[name] = [self._forward(mode, signals, name, i, given, noisy) for i in cells]
+                else:
+                    signals[name] = [self._feedback(mode, signals, name, i, wanted) for i in cells]
+            self._examples.append(signals)
+            self._noise.append(noisy)
+            self._losses.append(
+                sum(
+                    0.5 * (signals[source][i] - wanted[name][i]) ** 2
+                    for name, source in mode.compare.items()
+                    for i in range(self.plan.sizes[name])
+                )
+            )
+
+    def _forward(
+        self, mode: ModePlan, signals: Signals, name: str, i: int, inputs: Signals, noise: Signals
+    ) -> float:
+        if name in inputs:
+            y = self.plan.beta + inputs[name][i]
+        else:
+            u = self.plan.default_bias(name) + self._weighted(mode, signals, name, i)
+            if mode.bias_on and f"{name}.bias" in self._arrays:
+                u += float(self._arrays[f"{name}.bias"][i])
+            y = self.plan.activation(name).phi(u, math.tanh)
+        if name in noise:
+            y += noise[name][i]
+        return max(y, 0.0) if self.plan.non_negative else y
+
+    def _feedback(self, mode: ModePlan, signals: Signals, name: str, i: int, targets: Signals) -> float:
+        beta = self.plan.beta
+        if name in mode.drives:
+            return beta + sum(signals[axons.source][_source(axons, i)] - beta for axons in mode.drives[name])
+        error = self._weighted(mode, signals, name, i)
+        if name in mode.compare:
+            error += signals[mode.compare[name]][i] - targets[name][i]
+        for axons in mode.gates.get(name, ()):
+            error *= self.plan.activation(axons.source).slope(signals[axons.source][_source(axons, i)])
+        return beta + error
+
+    def _weighted(self, mode: ModePlan, signals: Signals, name: str, i: int) -> float:
+        total = 0.0
+        for axons in mode.synapses.get(name, ()):
+            for j, y in enumerate(signals[axons.source]):
+                total += float(self._arrays[axons.name][i, j]) * (y - self.plan.beta)
+        return total
+
+    def means(self) -> dict[str, FloatArray]:
+        """Return the mean signal of every population over the batch."""
+        return {
+            name: np.array([math.fsum(column) / len(self._examples) for column in zip(*cells, strict=True)])
+            for name, cells in (
+                (name, [signals[name] for signals in self._examples]) for name in self._examples[0]
+            )
+        }
+
+    def learn(self, mode: ModePlan, learner: Learner, step: Step, beta: Mapping[str, FloatArray]) -> None:
+        """Update every synapse of an array from what it alone can see."""
+        array = self._arrays[learner.name]
+        updated = np.empty_like(array)
+        for index in np.ndindex(*array.shape):
+            drives = [
+                learner.rule.drive.evaluate(self._seen(mode, learner, example, index, beta))
+                for example in range(len(self._examples))
+            ]
+            updated[index] = step.keep * float(array[index]) + step.step * (math.fsum(drives) / len(drives))
+        self._arrays[learner.name] = updated
+
+    def _seen(
+        self, mode: ModePlan, learner: Learner, example: int, index: tuple[int, ...], beta: Mapping[str, FloatArray]
+    ) -> dict[str, float]:
+        """Return what one synapse sees of one example."""
+        signals, noise, i = self._examples[example], self._noise[example], index[0]
+        seen = {
+            "w": float(self._arrays[learner.name][index]),
+            "post": signals[learner.target][i],
+            "beta_post": float(beta[learner.target][i]),
+            "noise_post": noise[learner.target][i] if learner.target in noise else 0.0,
+            "error": 0.0,
+            "cross": 0.0,
+        }
+        for axons in mode.errors.get(learner.target, ()):
+            k = _source(axons, i)
+            seen["error"] += signals[axons.source][k] - float(beta[axons.source][k])
+        for axons in (*mode.drives.get(learner.target, ()), *mode.gates.get(learner.target, ())):
+            seen["cross"] = signals[axons.source][_source(axons, i)]
+        if learner.source is not None:
+            j = index[1]
+            seen["pre"] = signals[learner.source][j]
+            seen["beta_pre"] = float(beta[learner.source][j])
+            seen["noise_pre"] = noise[learner.source][j] if learner.source in noise else 0.0
+        return seen
+
+    def refresh(self) -> None:
+        """Copy W to every B that is transported."""
+        self._arrays = transport(self.plan, self._arrays)
+
+    def arrays(self) -> dict[str, FloatArray]:
+        """Return copies of all weights and biases."""
+        return {name: array.copy() for name, array in self._arrays.items()}
+
+    def loss(self, mode: ModePlan) -> float | None:
+        """Return half the squared output error, the mean over the batch."""
+        return math.fsum(self._losses) / len(self._losses) if mode.compare else None
+
+
+def _source(axons: Axons, i: int) -> int:
+    return i if axons.permutation is None else int(axons.permutation[i])
+
+
+class _Reference:
+    def target(self, plan: Plan, options: Options, runs: int) -> str:
+        return "numpy loops, float64"
+
+    def run(self, plans: list[Plan], recorders: list[Recorder], options: Options) -> None:
+        for plan, recorder in zip(plans, recorders, strict=True):
+            run_rates(plan, ReferenceEngine(plan), recorder, points=options.points)
+
+
+backend = _Reference()

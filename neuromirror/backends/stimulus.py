@@ -1,0 +1,71 @@
+"""Inputs and targets of engaged mode."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from neuromirror import seeds
+from neuromirror.plan import FloatArray, ModePlan, Plan, initial
+from neuromirror.circuit.description import Init
+from neuromirror.backends.settle import settle
+
+
+@dataclass(frozen=True)
+class Stimulus:
+    """Gaussian inputs, and the targets that a random circuit of the same shape, the teacher, makes of them.
+
+    The teacher has the forward weights and biases of another draw; its cells are the rate backends'.
+    """
+
+    plan: Plan
+
+    @cached_property
+    def _streams(self) -> dict[str, np.random.Generator]:
+        return {name: seeds.stream(self.plan.seed, "stimulus", name) for name in self.plan.sizes}
+
+    @cached_property
+    def teacher(self) -> dict[str, FloatArray]:
+        """The teacher's weights and biases."""
+        described, found = self.plan.description.stimulus, {}
+        assert described is not None
+        for name, array in self.plan.initial_arrays().items():
+            gain = described.gain if array.ndim == 2 else described.bias_gain
+            found[name] = initial(Init(gain=gain), array.shape, self.plan.seed, "teacher", name)
+        return found
+
+    def draw(self, mode: ModePlan, examples: int) -> tuple[dict[str, FloatArray], dict[str, FloatArray]]:
+        """Draw the next examples.
+
+        Returns
+        -------
+        inputs : dict of population to float array (examples, cells)
+            Deviations from the baseline.
+        targets : dict of feedback population to float array (examples, cells)
+            What the compared population should have been.
+        """
+        described = self.plan.description.stimulus
+        inputs = {
+            name: self._streams[name].standard_normal((examples, self.plan.sizes[name])) * described.sd
+            for name in sorted(mode.inputs)
+            if described is not None
+        }
+        if not mode.compare:
+            return inputs, {}
+        return inputs, self._targets(mode, inputs, examples)
+
+    def _targets(self, mode: ModePlan, inputs: Mapping[str, FloatArray], examples: int) -> dict[str, FloatArray]:
+        signals = settle(
+            self.plan,
+            mode,
+            self.teacher,
+            inputs=inputs,
+            noise={},
+            targets=None,
+            zeros=lambda name: np.zeros((examples, self.plan.sizes[name])),
+            tanh=np.tanh,
+        )
+        return {feedback: signals[source] for feedback, source in mode.compare.items()}

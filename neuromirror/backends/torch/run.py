@@ -1,0 +1,134 @@
+"""Runs a plan as rates in torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from neuromirror.backends.base import Options, Recorder
+from neuromirror.backends.rate import run_rates
+from neuromirror.backends.settle import arriving, deviation_arriving, settle
+from neuromirror.backends.torch.contract import mean_drive
+from neuromirror.errors import RequestError
+from neuromirror.plan import FloatArray, Learner, ModePlan, Plan
+from neuromirror.rules.updater import Step
+
+DTYPES = {"float64": torch.float64, "float32": torch.float32}
+
+
+class TorchEngine:
+    """Batches of examples as tensors, (example, cell)."""
+
+    def __init__(self, plan: Plan, *, dtype: torch.dtype, device: torch.device) -> None:
+        self.plan, self.dtype, self.device = plan, dtype, device
+        self._arrays = {name: self._tensor(array) for name, array in plan.initial_arrays().items()}
+        self._signals: dict[str, Tensor] = {}
+        self._noise: dict[str, Tensor] = {}
+        self._loss = 0.0
+
+    def _tensor(self, array: FloatArray) -> Tensor:
+        return torch.as_tensor(np.ascontiguousarray(array)).to(device=self.device, dtype=self.dtype, copy=True)
+
+    def present(
+        self,
+        mode: ModePlan,
+        inputs: Mapping[str, FloatArray],
+        noise: Mapping[str, FloatArray],
+        targets: Mapping[str, FloatArray],
+        examples: int,
+    ) -> None:
+        """Settle the circuit for a batch of examples."""
+        self._noise = {name: self._tensor(array) for name, array in noise.items()}
+        wanted = {name: self._tensor(array) for name, array in targets.items()}
+        self._signals = settle(
+            self.plan,
+            mode,
+            self._arrays,
+            inputs={name: self._tensor(array) for name, array in inputs.items()},
+            noise=self._noise,
+            targets=wanted,
+            zeros=lambda name: torch.zeros(
+                examples, self.plan.sizes[name], dtype=self.dtype, device=self.device
+            ),
+            tanh=torch.tanh,
+        )
+        errors = [self._signals[source] - wanted[name] for name, source in mode.compare.items()]
+        self._loss = sum(float(0.5 * (error**2).sum(dim=1).mean()) for error in errors)
+
+    def means(self) -> dict[str, FloatArray]:
+        """Return the mean signal of every population over the batch."""
+        return {name: _numpy(signal.mean(dim=0)) for name, signal in self._signals.items()}
+
+    def learn(self, mode: ModePlan, learner: Learner, step: Step, beta: Mapping[str, FloatArray]) -> None:
+        """Update one array from the batch."""
+        baselines = {name: self._tensor(array) for name, array in beta.items()}
+        array = self._arrays[learner.name]
+        mean = mean_drive(learner.rule.drive, self._seen(mode, learner, baselines), array)
+        self._arrays[learner.name] = step.keep * array + step.step * mean
+
+    def _seen(self, mode: ModePlan, learner: Learner, beta: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return what the synapses of an array see."""
+        silent = torch.zeros_like(self._signals[learner.target])
+        seen = {
+            "post": self._signals[learner.target],
+            "beta_post": beta[learner.target],
+            "noise_post": self._noise.get(learner.target, silent),
+            "error": silent + deviation_arriving(self.plan, mode.errors.get(learner.target, ()), self._signals, beta),
+            "cross": silent,
+        }
+        for axons in (*mode.drives.get(learner.target, ()), *mode.gates.get(learner.target, ())):
+            seen["cross"] = arriving(axons, self._signals)
+        if learner.source is not None:
+            pre = self._signals[learner.source]
+            noise = self._noise.get(learner.source, torch.zeros_like(pre))
+            seen |= {"pre": pre, "beta_pre": beta[learner.source], "noise_pre": noise}
+        return seen
+
+    def refresh(self) -> None:
+        """Copy W to every B that is transported."""
+        for name, forward in self.plan.transported.items():
+            self._arrays[name] = self._arrays[forward].T.contiguous()
+
+    def arrays(self) -> dict[str, FloatArray]:
+        """Return all weights and biases as float64."""
+        return {name: _numpy(tensor) for name, tensor in self._arrays.items()}
+
+    def loss(self, mode: ModePlan) -> float | None:
+        """Return half the squared output error, the mean over the batch."""
+        return self._loss if mode.compare else None
+
+
+def _numpy(tensor: Tensor) -> FloatArray:
+    return tensor.detach().to(device="cpu", dtype=torch.float64).numpy().copy()
+
+
+class _Torch:
+    def target(self, plan: Plan, options: Options, runs: int) -> str:
+        return f"{_device(options)}, {options.dtype}"
+
+    def run(self, plans: list[Plan], recorders: list[Recorder], options: Options) -> None:
+        if options.dtype not in DTYPES:
+            raise RequestError(f"--dtype {options.dtype}: expected {' or '.join(DTYPES)}.")
+        torch.use_deterministic_algorithms(True)
+        for plan, recorder in zip(plans, recorders, strict=True):
+            engine = TorchEngine(plan, dtype=DTYPES[options.dtype], device=_device(options))
+            with torch.no_grad():
+                run_rates(plan, engine, recorder, points=options.points)
+
+
+def _device(options: Options) -> torch.device:
+    if options.target == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(options.target)
+    except RuntimeError as error:
+        raise RequestError(f"--target {options.target}: torch has no such device. Use cpu or cuda.") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise RequestError(f"--target {options.target}: no CUDA device was found. Use --target cpu.")
+    return device
+
+
+backend = _Torch()

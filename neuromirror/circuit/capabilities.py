@@ -1,0 +1,168 @@
+"""What each backend can run, as data, so that a circuit can be checked for a backend that is not installed."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from neuromirror.circuit.description import Description
+from neuromirror.errors import Problem, RequestError, suggestion
+from neuromirror.rules.expression import Drive, ExpressionError
+from neuromirror.rules.library import library
+
+
+@dataclass(frozen=True, kw_only=True)
+class Capabilities:
+    """What a backend can run.
+
+    Attributes
+    ----------
+    name : str
+        As after ``--backend``.
+    about : str
+        One line for ``neuromirror backends``.
+    needs : str
+        The Python module it is built on.
+    install : str
+        How to get that module.
+    spiking : bool
+        Whether cells are spiking neurons; else rates.
+    codes, activations, noise_laws, connectors, transports : frozenset of str
+        The values of these fields that it runs.
+    separable_only : bool
+        Whether a drive must be a sum of products of one-sided factors.
+    """
+
+    name: str
+    about: str
+    needs: str
+    install: str
+    spiking: bool
+    codes: frozenset[str]
+    activations: frozenset[str]
+    noise_laws: frozenset[str]
+    transports: frozenset[str]
+    connectors: frozenset[str] = frozenset({"all_to_all", "one_to_one"})
+    separable_only: bool = False
+
+    @property
+    def installed(self) -> bool:
+        """Whether the module it needs can be imported here."""
+        return importlib.util.find_spec(self.needs) is not None
+
+
+_RATE = {
+    "spiking": False,
+    "codes": frozenset({"zero_mean", "baseline"}),
+    "activations": frozenset({"relu", "linear", "tanh", "rectified_tanh"}),
+    "noise_laws": frozenset({"gaussian", "rademacher"}),
+    "transports": frozenset({"none", "exact"}),
+}
+
+BACKENDS: MappingProxyType[str, Capabilities] = MappingProxyType(
+    {
+        "brian2": Capabilities(
+            name="brian2",
+            about="spiking leaky integrate-and-fire cells",
+            needs="brian2",
+            install="pip install neuromirror",
+            spiking=True,
+            codes=frozenset({"baseline"}),
+            activations=frozenset({"relu", "linear", "tanh", "rectified_tanh"}),
+            noise_laws=frozenset({"gaussian"}),
+            transports=frozenset({"none"}),
+        ),
+        "reference": Capabilities(
+            name="reference",
+            about="rates in NumPy, one synapse at a time: the oracle of the others",
+            needs="numpy",
+            install="pip install neuromirror",
+            **_RATE,
+        ),
+        "torch": Capabilities(
+            name="torch",
+            about="rates, vectorised (float32 or float64)",
+            needs="torch",
+            install="pip install 'neuromirror[torch]'",
+            separable_only=True,
+            **_RATE,
+        ),
+    }
+)
+"""All backends, by name."""
+
+DEFAULT_BACKEND = "brian2"
+
+
+def capabilities(backend: str) -> Capabilities:
+    """Return a backend's capabilities.
+
+    Raises
+    ------
+    RequestError
+        If there is no such backend.
+    """
+    if backend not in BACKENDS:
+        raise RequestError(f"backend '{backend}': there is none of that name. {suggestion(backend, BACKENDS)}")
+    return BACKENDS[backend]
+
+
+def able(description: Description) -> list[str]:
+    """Return the names of the backends that can run a circuit."""
+    return [name for name, backend in BACKENDS.items() if not unsupported(description, backend, lambda _: (None, None))]
+
+
+def unsupported(
+    description: Description,
+    backend: Capabilities,
+    locate: Callable[[tuple[str | int, ...]], tuple[str | None, int | None]],
+) -> list[Problem]:
+    """Return what a backend cannot run of an expanded circuit, each with the alternatives."""
+    problems = []
+    for path, what, value, allowed in _features(description, backend):
+        file, line = locate(path)
+        known = f"it has: {', '.join(sorted(allowed))}" if allowed else "it has none"
+        others = [
+            name
+            for name, other in BACKENDS.items()
+            if name != backend.name and not any(p == path for p, *_ in _features(description, other))
+        ]
+        remedy = f" Use --backend {' or '.join(others)}." if others else " No backend runs it yet."
+        problems.append(
+            Problem(
+                name="not-supported",
+                path=".".join(map(str, path)),
+                message=f"backend '{backend.name}' has no {what} '{value}' ({known}).{remedy}",
+                file=file,
+                line=line,
+            )
+        )
+    return problems
+
+
+def _features(
+    description: Description, backend: Capabilities
+) -> Iterator[tuple[tuple[str | int, ...], str, str, frozenset[str]]]:
+    if description.code.kind not in backend.codes:
+        yield ("code", "kind"), "code", description.code.kind, backend.codes
+    for name, cell in description.cells.items():
+        if cell.activation not in backend.activations:
+            yield ("cells", name, "activation"), "activation", cell.activation, backend.activations
+    for name, projection in description.projections.items():
+        if projection.connector not in backend.connectors:
+            yield ("projections", name, "connector"), "connector", projection.connector, backend.connectors
+        if projection.transport not in backend.transports:
+            yield ("projections", name, "transport"), "transport", projection.transport, backend.transports
+    for name, mode in description.modes.items():
+        for population, noise in mode.noise.items():
+            if noise.law not in backend.noise_laws:
+                yield ("modes", name, "noise", population, "law"), "noise law", noise.law, backend.noise_laws
+    if backend.separable_only:
+        for name, rule in description.rules.items():
+            try:
+                known = library()
+                _ = Drive(known[rule.drive].drive if rule.drive in known else rule.drive, rule.constants).terms
+            except ExpressionError:
+                yield ("rules", name, "drive"), "way to compute the drive", rule.drive, frozenset({"sums of products"})

@@ -1,0 +1,308 @@
+"""What a circuit file can say, as frozen pydantic models without behaviour.
+
+Physical values carry units in the file and are `neuromirror.units.Quantity` here. Every model refuses keys that it
+does not know.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, PlainSerializer, Tag
+
+from neuromirror.units import Dimension, Quantity, parse_quantity
+
+SCHEMA = 1
+"""Version of the file format, apart from the package's."""
+
+
+def _quantity(dimension: Dimension, *, positive: bool) -> Any:
+    def read(value: object) -> Quantity:
+        quantity = parse_quantity(value, dimension)
+        if quantity.si < 0 or (positive and quantity.si == 0):
+            raise ValueError(f"{quantity} is {'not above' if positive else 'below'} zero.")
+        return quantity
+
+    return Annotated[Quantity, BeforeValidator(read), PlainSerializer(str)]
+
+
+def _voltage(value: object) -> Quantity:
+    return parse_quantity(value, "voltage")
+
+
+def _memory(value: object) -> Quantity | int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        if value < 1:
+            raise ValueError(f"{value} is not above zero. Expected a number of examples, or a time such as \"60 s\".")
+        return value
+    quantity = parse_quantity(value, "time")
+    if quantity.si <= 0:
+        raise ValueError(f"{quantity} is not above zero.")
+    return quantity
+
+
+def _default_bias(value: object) -> Quantity | str:
+    return value if value == "calibrate" else _voltage(value)
+
+
+def _step_kind(value: object) -> str:
+    return "repeat" if isinstance(value, Repeat) or (isinstance(value, dict) and "repeat" in value) else "step"
+
+
+def _plain(value: object) -> object:
+    return str(value) if isinstance(value, Quantity) else value
+
+
+Time = _quantity("time", positive=True)
+Delay = _quantity("time", positive=False)
+Rate = _quantity("rate", positive=True)
+Voltage = Annotated[Quantity, BeforeValidator(_voltage), PlainSerializer(str)]
+Memory = Annotated[Quantity | int, BeforeValidator(_memory), PlainSerializer(_plain)]
+DefaultBias = Annotated[Quantity | Literal["calibrate"], BeforeValidator(_default_bias), PlainSerializer(_plain)]
+Spread = _quantity("voltage", positive=False)
+Finite = Annotated[float, Field(allow_inf_nan=False, strict=True)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
+Count = Annotated[int, Field(ge=1, le=10**9, strict=True)]
+
+
+def _values(value: object) -> object:
+    if not isinstance(value, list | tuple) or not value:
+        raise ValueError(f"{value!r} is not an array of numbers.")
+    rows = [row if isinstance(row, list | tuple) else [row] for row in value]
+    nested = {isinstance(row, list | tuple) for row in value}
+    if len(nested) > 1 or len({len(row) for row in rows}) > 1:
+        raise ValueError("the rows are not equally long.")
+    if any(isinstance(x, bool) or not isinstance(x, int | float) or not math.isfinite(x) for row in rows for x in row):
+        raise ValueError("an entry is not a finite number.")
+    return tuple(tuple(map(float, row)) for row in value) if True in nested else tuple(map(float, value))
+
+
+Values = Annotated[tuple[Any, ...], BeforeValidator(_values)]
+
+
+class Model(BaseModel):
+    """Base of all parts of a circuit file: frozen, and strict about keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, arbitrary_types_allowed=True)
+
+
+class Estimate(Model):
+    """A local running average of each cell's signal, one for each mode (8.2), that the rules use as beta."""
+
+    tau: Time
+
+
+class Code(Model):
+    """How cells represent positive and negative numbers (8.2)."""
+
+    kind: Literal["zero_mean", "baseline", "push_pull"]
+    beta: Rate | None = None
+    unit: Rate = Quantity(25.0, "rate")
+    estimate: Estimate | None = None
+
+
+class Cell(Model):
+    """A kind of cell: `activation` on the rate backends, the rest on the spiking one (leaky integrate-and-fire).
+
+    ``tau_syn`` is the decay of synaptic currents. ``noise`` is the standard deviation that intrinsic white noise gives the free membrane; ``default_bias`` is b⁻ of
+    Appendix B, in the membrane's voltage above rest, or ``"calibrate"``: whatever makes the cell fire at beta.
+    """
+
+    activation: Literal["relu", "linear", "tanh", "rectified_tanh"] = "relu"
+    model: Literal["lif"] = "lif"
+    tau_m: Time = Quantity(0.02, "time")
+    tau_syn: Time = Quantity(0.006, "time")
+    refractory: Delay = Quantity(0.002, "time")
+    v_rest: Voltage = Quantity(-0.07, "voltage")
+    v_reset: Voltage = Quantity(-0.07, "voltage")
+    v_threshold: Voltage = Quantity(-0.05, "voltage")
+    noise: Spread = Quantity(0.002, "voltage")
+    default_bias: DefaultBias = "calibrate"
+
+
+class Init(Model):
+    """How an array of weights or biases begins.
+
+    ``normal``: independent Gaussian of sd ``gain``/√(fan-in) (of sd ``gain`` for biases); ``constant``: ``value``
+    everywhere; ``values``: the array itself, (target, source) for weights.
+    """
+
+    init: Literal["normal", "constant", "values"] = "normal"
+    gain: NonNegative = 1.0
+    value: Finite = 0.0
+    values: Values | None = None
+
+
+class Population(Model):
+    """Cells of one kind in one layer of the forward or the feedback path."""
+
+    path: Literal["forward", "feedback"]
+    layer: Annotated[int, Field(ge=0, le=10_000, strict=True)]
+    shape: Annotated[tuple[Count, ...], Field(min_length=1, max_length=3)]
+    cell: str
+    bias: Init | None = None
+
+
+class Projection(Model):
+    """Axons from one population to another.
+
+    Without a ``role`` the synapses excite and inhibit through weights; ``drive`` makes the target mimic the source
+    (eq. 6), ``gate`` multiplies the target's feedback input by φ' of the source (eq. 3), and ``error`` brings the
+    source's deviation from its baseline to the target's learning rule without driving it (eq. 4).
+    """
+
+    source: str
+    target: str
+    connector: Literal["all_to_all", "one_to_one"]
+    role: Literal["synapse", "drive", "gate", "error"] = "synapse"
+    weight: Init | None = None
+    permutation: tuple[Annotated[int, Field(ge=0, strict=True)], ...] | None = None
+    delay: Delay = Quantity(0.0, "time")
+    mirrors: str | None = None
+    transport: Literal["none", "exact", "sign"] = "none"
+
+
+class Updater(Model):
+    """Rate and decay of a rule; see `neuromirror.rules.updater.PlainUpdater`."""
+
+    kind: Literal["plain"] = "plain"
+    rate: NonNegative | None = None
+    decay: NonNegative = 0.0
+    decay_times_rate: bool = True
+    memory: Memory | None = None
+    memory_from: Memory | None = None
+
+
+class Rule(Model):
+    """A learning rule: a drive (a name of the library, or an expression) and an updater."""
+
+    drive: Annotated[str, Field(max_length=1000)]
+    constants: dict[str, Finite] = Field(default_factory=dict)
+    updater: Updater
+
+
+class Noise(Model):
+    """Independent noise added to each cell of a population; ``sd`` is in units of ``code.unit``.
+
+    As a rate, one draw an example; when spiking, an Ornstein-Uhlenbeck current of correlation time ``tau``.
+    """
+
+    law: Literal["gaussian", "rademacher"] = "gaussian"
+    sd: Positive = 1.0
+    tau: Time = Quantity(0.01, "time")
+
+
+class Signal(Model):
+    """What a rule reads of a cell when spiking: its spikes counted in the window, or a trace at the window's end."""
+
+    kind: Literal["count", "trace"]
+    tau: Time | None = None
+
+
+class Mode(Model):
+    """A state of the whole circuit: what transmits, what is noisy, what learns."""
+
+    input: dict[str, Literal["stimulus"]] = Field(default_factory=dict)
+    compare: dict[str, str] = Field(default_factory=dict)
+    noise: dict[str, Noise] = Field(default_factory=dict)
+    on: tuple[str, ...] = ()
+    learn: dict[str, str] = Field(default_factory=dict)
+    bias: Literal["on", "blocked"] = "on"
+    window: Time | None = None
+    signal: Signal | None = None
+
+
+class Stimulus(Model):
+    """Where inputs and targets come from: ``teacher``, Gaussian inputs and a random circuit of the same shape."""
+
+    kind: Literal["teacher"]
+    sd: Positive = 1.0
+    gain: Positive = 1.0
+    bias_gain: NonNegative = 0.0
+
+
+class Step(Model):
+    """One stretch of a mode, in simulated time or in examples."""
+
+    mode: str
+    duration: Time | None = None
+    examples: Count | None = None
+
+
+class Repeat(Model):
+    """Steps that follow one another, several times over."""
+
+    repeat: Count
+    steps: Annotated[tuple[Item, ...], Field(min_length=1)]
+
+
+Item = Annotated[
+    Annotated[Step, Tag("step")] | Annotated[Repeat, Tag("repeat")],
+    Discriminator(_step_kind),
+]
+Repeat.model_rebuild()
+
+
+class Timing(Model):
+    """Time: one example lasts a ``window``; ``batch`` examples make one update as rates, one when spiking.
+
+    ``settle`` is the stretch at the start of each mode's turn in which a spiking circuit does not learn yet.
+    """
+
+    window: Time = Quantity(0.02, "time")
+    batch: Count = 50
+    signal: Signal = Signal(kind="count")
+    settle: Delay = Quantity(0.1, "time")
+    dt: Time = Quantity(0.0005, "time")
+
+
+class Layers(Model):
+    """Short form: populations y0 … yL of the forward path, and W1 … WL between them."""
+
+    sizes: Annotated[tuple[Count, ...], Field(min_length=2, max_length=10_000)]
+    cell: str | None = None
+    gain: NonNegative = 1.0
+    bias: Init | None = None
+
+
+class Feedback(Model):
+    """Short form: the feedback path of `Layers`, and its three kinds of cross-projections (8.1, 8.4).
+
+    ``skip`` leaves out the B of the named W's.
+    """
+
+    distinct: bool = True
+    skip: tuple[str, ...] = ()
+    cell: str | None = None
+    gain: NonNegative = 1.0
+    cross_delay: Delay = Quantity(0.0, "time")
+    transport: Literal["none", "exact", "sign"] = "none"
+
+
+class Description(Model):
+    """A circuit file, whole.
+
+    The circuit is ``code`` to ``modes``; the protocol is ``stimulus``, ``schedule`` and ``time``. Nothing here says on
+    what backend, device or seed it runs.
+    """
+
+    schema_: Literal[1] = Field(default=1, alias="schema")
+    name: Annotated[str, Field(min_length=1, max_length=200)]
+    about: str = ""
+    code: Code
+    cells: dict[str, Cell]
+    layers: Layers | None = None
+    feedback: Feedback | None = None
+    populations: dict[str, Population] = Field(default_factory=dict)
+    projections: dict[str, Projection] = Field(default_factory=dict)
+    rules: dict[str, Rule] = Field(default_factory=dict)
+    modes: dict[str, Mode] = Field(default_factory=dict)
+    stimulus: Stimulus | None = None
+    schedule: tuple[Item, ...] = ()
+    time: Timing = Field(default_factory=Timing)
+
+
+CIRCUIT_PARTS = ("code", "cells", "populations", "projections", "rules", "modes")
+PROTOCOL_PARTS = ("stimulus", "schedule", "time")

@@ -1,0 +1,63 @@
+"""The circuit as a graph: populations are nodes, projections are edges."""
+
+from __future__ import annotations
+
+import math
+
+import networkx as nx
+
+from neuromirror.circuit.description import Description, Mode
+
+
+def build_graph(description: Description) -> nx.MultiDiGraph:
+    """Return the graph of an expanded description.
+
+    Parameters
+    ----------
+    description : Description
+        Expanded; a projection with an end that does not exist is left out (the checks report it).
+
+    Returns
+    -------
+    networkx.MultiDiGraph
+        Nodes are population names with ``path``, ``layer``, ``shape``, ``size`` and ``cell``. Edge keys are projection
+        names, with ``role``, ``connector``, ``shape`` (target cells, source cells), ``mirrors``, ``permutation`` and
+        ``delay_s``. ``graph.graph["modes"]`` gives for each mode what is ``on``, ``learn``, ``noise``, ``input``,
+        ``compare`` and ``bias``. Names are in alphabetical order, whatever the order of the file.
+    """
+    graph = nx.MultiDiGraph(name=description.name)
+    for name, population in sorted(description.populations.items()):
+        graph.add_node(
+            name,
+            path=population.path,
+            layer=population.layer,
+            shape=population.shape,
+            size=math.prod(population.shape),
+            cell=population.cell,
+        )
+    for name, projection in sorted(description.projections.items()):
+        if projection.source in graph and projection.target in graph:
+            graph.add_edge(
+                projection.source,
+                projection.target,
+                key=name,
+                role=projection.role,
+                connector=projection.connector,
+                shape=(graph.nodes[projection.target]["size"], graph.nodes[projection.source]["size"]),
+                mirrors=projection.mirrors,
+                permutation=projection.permutation,
+                delay_s=projection.delay.s,
+            )
+    graph.graph["modes"] = {name: _mode(mode) for name, mode in sorted(description.modes.items())}
+    return graph
+
+
+def _mode(mode: Mode) -> dict[str, object]:
+    return {
+        "on": frozenset(mode.on),
+        "learn": dict(sorted(mode.learn.items())),
+        "noise": frozenset(mode.noise),
+        "input": frozenset(mode.input),
+        "compare": dict(sorted(mode.compare.items())),
+        "bias": mode.bias,
+    }

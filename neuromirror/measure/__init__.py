@@ -1,0 +1,28 @@
+"""What is measured of a run: alignment of B with Wᵀ, what theory predicts of it, and how sure a number is."""
+
+from neuromirror.measure.alignment import angle_deg, gain, mean_example_angle_deg, vector_angle_deg
+from neuromirror.measure.theory import (
+    correlation_time_s,
+    effective_examples,
+    explained_variance,
+    rate_angle_deg,
+    sampling_angle_deg,
+)
+from neuromirror.measure.uncertainty import Interval, SeedSummary, median_interval, over_seeds, paired_difference
+
+__all__ = [
+    "Interval",
+    "SeedSummary",
+    "angle_deg",
+    "correlation_time_s",
+    "effective_examples",
+    "explained_variance",
+    "gain",
+    "mean_example_angle_deg",
+    "median_interval",
+    "over_seeds",
+    "paired_difference",
+    "rate_angle_deg",
+    "sampling_angle_deg",
+    "vector_angle_deg",
+]

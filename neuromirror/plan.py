@@ -1,0 +1,270 @@
+"""The plan that every backend runs: a checked circuit with its numbers, in SI units and units of ``code.unit``.
+
+Signals are rates divided by ``code.unit``. What transmits, learns or is noisy is resolved here, mode by mode, once
+for all backends; so are initial weights, which NumPy draws from the seed's named streams.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import networkx as nx
+import numpy as np
+from numpy.typing import NDArray
+
+from neuromirror import schedule, seeds
+from neuromirror.circuit.checks import COMPARE
+from neuromirror.circuit.circuit import Circuit
+from neuromirror.circuit.description import Description, Init, Mode, Noise, Signal, Updater
+from neuromirror.dynamics.activations import ACTIVATIONS, Activation
+from neuromirror.rules.expression import Drive
+from neuromirror.rules.library import library
+from neuromirror.rules.rule import Rule
+from neuromirror.rules.updater import PlainUpdater, Step
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Axons:
+    """A projection as its target sees it.
+
+    Attributes
+    ----------
+    name, source, target : str
+        Of the projection and its ends.
+    permutation : int array (target,) or None
+        For one_to_one: the source cell of each target cell; None where it is the cell of the same number.
+    """
+
+    name: str
+    source: str
+    target: str
+    permutation: NDArray[np.intp] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learner:
+    """One array that learns in a mode: a weight array, or the biases of a population (``source`` is None)."""
+
+    name: str
+    source: str | None
+    target: str
+    rule: Rule
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModePlan:
+    """A mode, resolved.
+
+    Attributes
+    ----------
+    order : tuple of str
+        All populations, each after those that drive it.
+    synapses, drives, gates, errors : mapping of population to tuple of Axons
+        What transmits into each population, by role.
+    compare : mapping of feedback population to forward population
+        Where the output error is formed (source minus target).
+    inputs : frozenset of str
+        Populations that receive the stimulus.
+    noise : mapping of population to Noise
+    learners : tuple of Learner
+    bias_on : bool
+        Whether forward biases act and learn.
+    """
+
+    name: str
+    order: tuple[str, ...]
+    synapses: Mapping[str, tuple[Axons, ...]]
+    drives: Mapping[str, tuple[Axons, ...]]
+    gates: Mapping[str, tuple[Axons, ...]]
+    errors: Mapping[str, tuple[Axons, ...]]
+    compare: Mapping[str, str]
+    inputs: frozenset[str]
+    noise: Mapping[str, Noise]
+    learners: tuple[Learner, ...]
+    bias_on: bool
+    window_s: float
+    signal: Signal
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A circuit ready to run with one seed.
+
+    Raises
+    ------
+    CircuitError
+        On construction through `make_plan`, if the circuit has errors or no schedule.
+    """
+
+    circuit: Circuit
+    seed: int
+
+    @cached_property
+    def description(self) -> Description:
+        """The expanded description."""
+        return self.circuit.description
+
+    @cached_property
+    def phases(self) -> tuple[schedule.Phase, ...]:
+        """The schedule, phase by phase."""
+        return schedule.phases(self.description)
+
+    @cached_property
+    def sizes(self) -> dict[str, int]:
+        """Number of cells of each population."""
+        return {name: math.prod(p.shape) for name, p in self.description.populations.items()}
+
+    @property
+    def unit_Hz(self) -> float:
+        """The rate that signals are measured in, in Hz."""
+        return self.description.code.unit.Hz
+
+    @cached_property
+    def beta(self) -> float:
+        """The nominal baseline in units of ``code.unit``; 0 for a zero-mean code."""
+        code = self.description.code
+        return 0.0 if code.beta is None else code.beta.Hz / code.unit.Hz
+
+    @property
+    def non_negative(self) -> bool:
+        """Whether signals of forward cells are rates and so cannot fall below zero."""
+        return self.description.code.kind == "baseline"
+
+    def activation(self, population: str) -> Activation:
+        """Return the activation function of a population's cells."""
+        return ACTIVATIONS[self.description.cells[self.description.populations[population].cell].activation]
+
+    def default_bias(self, population: str) -> float:
+        """Return b⁻ of Appendix B for the rate backends: φ(b⁻) = β, and 0 for a zero-mean code."""
+        return self.activation(population).inverse(self.beta) if self.non_negative else 0.0
+
+    @cached_property
+    def modes(self) -> dict[str, ModePlan]:
+        """The modes, resolved."""
+        return {name: _mode_plan(self.description, name, mode) for name, mode in self.description.modes.items()}
+
+    @cached_property
+    def mirrors(self) -> dict[str, str]:
+        """The W of each B."""
+        return {n: p.mirrors for n, p in self.description.projections.items() if p.mirrors is not None}
+
+    @cached_property
+    def transported(self) -> dict[str, str]:
+        """The W of each B that is transported instead of learned; not local."""
+        return {n: w for n, w in self.mirrors.items() if self.description.projections[n].transport == "exact"}
+
+    def initial_arrays(self) -> dict[str, FloatArray]:
+        """Return the initial weights, (target, source), and biases, (cells,), in float64; names as in the file."""
+        arrays = {
+            name: initial(p.weight, (self.sizes[p.target], self.sizes[p.source]), self.seed, "weights", name)
+            for name, p in self.description.projections.items()
+            if p.weight is not None
+        }
+        for name, population in self.description.populations.items():
+            if population.bias is not None:
+                key = f"{name}.bias"
+                arrays[key] = initial(population.bias, (self.sizes[name],), self.seed, "weights", key)
+        return transport(self, arrays)
+
+    def batch(self, *, spiking: bool) -> int:
+        """Return the number of examples of one update."""
+        return 1 if spiking else self.description.time.batch
+
+    def step(self, learner: Learner, *, examples_seen: int, examples: int, window_s: float) -> Step:
+        """Return the coefficients of an update that averages over a number of examples."""
+        updater = learner.rule.updater
+        scale = window_s if updater.memory_in == "seconds" else 1.0
+        return updater.step(seen=examples_seen * scale, span=examples * scale)
+
+
+def make_plan(circuit: Circuit, seed: int, backend: str | None = None) -> Plan:
+    """Check a circuit for a backend and plan its run with a seed."""
+    circuit.check(backend)
+    plan = Plan(circuit, seeds.checked_seed(seed))
+    _ = plan.phases
+    return plan
+
+
+def transport(plan: Plan, arrays: dict[str, FloatArray]) -> dict[str, FloatArray]:
+    """Return the arrays with every transported B replaced by its Wᵀ: the only way from a W to a B, and not local."""
+    return {**arrays, **{b: np.ascontiguousarray(arrays[w].T) for b, w in plan.transported.items()}}
+
+
+def initial(init: Init, shape: tuple[int, ...], seed: int, *names: str) -> FloatArray:
+    """Draw an array as its `Init` says, from the named stream of the seed."""
+    if init.init == "values":
+        return np.array(init.values, dtype=np.float64)
+    if init.init == "constant":
+        return np.full(shape, init.value)
+    fan_in = shape[1] if len(shape) == 2 else 1
+    return seeds.stream(seed, *names).standard_normal(shape) * (init.gain / math.sqrt(fan_in))
+
+
+def _mode_plan(description: Description, name: str, mode: Mode) -> ModePlan:
+    into: dict[str, dict[str, list[Axons]]] = {"synapse": {}, "drive": {}, "gate": {}, "error": {}}
+    for key in mode.on:
+        projection = description.projections[key]
+        permutation = None if projection.permutation is None else np.array(projection.permutation, dtype=np.intp)
+        axons = Axons(name=key, source=projection.source, target=projection.target, permutation=permutation)
+        into[projection.role].setdefault(projection.target, []).append(axons)
+    frozen = {role: {target: tuple(axons) for target, axons in by.items()} for role, by in into.items()}
+    compare = {feedback: str(COMPARE.fullmatch(text)[1]) for feedback, text in mode.compare.items()}  # type: ignore[index]
+    return ModePlan(
+        name=name,
+        order=_order(description, frozen, compare),
+        synapses=frozen["synapse"],
+        drives=frozen["drive"],
+        gates=frozen["gate"],
+        errors=frozen["error"],
+        compare=compare,
+        inputs=frozenset(mode.input),
+        noise=mode.noise,
+        learners=tuple(_learner(description, learner, rule) for learner, rule in mode.learn.items()),
+        bias_on=mode.bias == "on",
+        window_s=schedule.window_s(description, mode),
+        signal=schedule.signal_of(description, mode),
+    )
+
+
+def _order(
+    description: Description, into: Mapping[str, Mapping[str, tuple[Axons, ...]]], compare: Mapping[str, str]
+) -> tuple[str, ...]:
+    graph = nx.DiGraph()
+    graph.add_nodes_from(description.populations)
+    for role in ("synapse", "drive", "gate"):
+        graph.add_edges_from((axons.source, target) for target, group in into[role].items() for axons in group)
+    graph.add_edges_from((source, target) for target, source in compare.items())
+    return tuple(nx.lexicographical_topological_sort(graph))
+
+
+def _learner(description: Description, name: str, rule_name: str) -> Learner:
+    described = description.rules[rule_name]
+    text = library()[described.drive].drive if described.drive in library() else described.drive
+    rule = Rule(name=rule_name, drive=Drive(text, described.constants), updater=_updater(described.updater))
+    projection = description.projections.get(name)
+    if projection is None:
+        return Learner(name=name, source=None, target=name.removesuffix(".bias"), rule=rule)
+    return Learner(name=name, source=projection.source, target=projection.target, rule=rule)
+
+
+def _updater(updater: Updater) -> PlainUpdater:
+    if updater.memory is None:
+        return PlainUpdater(
+            rate=updater.rate or 0.0, decay=updater.decay, decay_times_rate=updater.decay_times_rate
+        )
+    in_examples = isinstance(updater.memory, int)
+    memory, start = (
+        None if value is None else float(value) if isinstance(value, int) else value.s
+        for value in (updater.memory, updater.memory_from)
+    )
+    return PlainUpdater(
+        decay=updater.decay,
+        memory=memory,
+        memory_from=start,
+        memory_in="examples" if in_examples else "seconds",
+    )

@@ -1,0 +1,240 @@
+"""Reading a run directory."""
+
+from __future__ import annotations
+
+import json
+import re
+import zipfile
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+
+from neuromirror.errors import RequestError, suggestion
+from neuromirror.record.manifest import Manifest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spikes:
+    """Spikes of one population, in order of time.
+
+    Attributes
+    ----------
+    t_s : ndarray of float64, shape (spikes,)
+        Times in s from the start of the run.
+    cell : ndarray of int32, shape (spikes,)
+        Index of the cell that fired.
+    """
+
+    t_s: np.ndarray
+    cell: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.t_s)
+
+
+def open_run(path: Path | str) -> Run:
+    """Open a run directory; its files are read when they are asked for.
+
+    Parameters
+    ----------
+    path : Path or str
+        The directory that `RunWriter` wrote.
+
+    Raises
+    ------
+    RequestError
+        If there is no readable manifest in it.
+    """
+    path = Path(path)
+    file = path / "manifest.json"
+    return Run(path, Manifest.from_json(_read_text(file), file=str(file)))
+
+
+class Run:
+    """What a run left behind.
+
+    Parameters
+    ----------
+    path : Path
+        The run directory.
+    manifest : Manifest
+        What ran, with what, and how it ended.
+    """
+
+    def __init__(self, path: Path, manifest: Manifest) -> None:
+        self.path = path
+        self.manifest = manifest
+
+    def __repr__(self) -> str:
+        state = "complete" if self.manifest.complete else "not complete"
+        about = f"{self.manifest.circuit} on {self.manifest.backend}, seed {self.manifest.seed}"
+        return f"<Run of {about}, {state}: {self.path}>"
+
+    @cached_property
+    def circuit_toml(self) -> str:
+        """The expanded circuit."""
+        return _read_text(self.path / "circuit.toml")
+
+    @property
+    def mirrored(self) -> dict[str, str]:
+        """The feedback projections that mirror, each with the projection that it mirrors."""
+        entries = self.manifest.projections.items()
+        return {name: mirrors for name, entry in entries if (mirrors := entry["mirrors"]) is not None}
+
+    @property
+    def has_spikes(self) -> bool:
+        """Whether spikes were recorded."""
+        return self.manifest.dt_s is not None and (self.path / "spikes").is_dir()
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """Return the rows of ``metrics.jsonl``, in order; see `RunWriter.metrics`."""
+        return self._metrics
+
+    @cached_property
+    def _metrics(self) -> list[dict[str, Any]]:
+        file = self.path / "metrics.jsonl"
+        lines = _read_text(file).split("\n")
+        if not self.manifest.complete:
+            lines[-1] = ""  # a run that was killed may leave half a row behind, which has no newline
+        rows: list[dict[str, Any]] = []
+        for number, line in enumerate(lines, start=1):
+            if not line:
+                continue
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise RequestError(f"{file}:{number}: not JSON ({error.msg}). {_DAMAGED}") from error
+            if not isinstance(row, dict):
+                raise RequestError(f"{file}:{number}: a row is a JSON object, but this is {line[:40]}. {_DAMAGED}")
+            rows.append(row)
+        return rows
+
+    def times_s(self) -> np.ndarray:
+        """Return the simulated time in s of each row of the metrics, shape (rows,)."""
+        return np.array([row["t_s"] for row in self._metrics], dtype=np.float64)
+
+    def angles_deg(self, name: str) -> np.ndarray:
+        """Return the angle in degrees between a feedback array and its Wᵀ over time.
+
+        Parameters
+        ----------
+        name : str
+            Name of the feedback projection, such as ``"B1"``.
+
+        Returns
+        -------
+        ndarray of float64, shape (rows,)
+            In step with `times_s`; nan where there is no angle.
+
+        Raises
+        ------
+        RequestError
+            If the run has no angle of that name.
+        """
+        return self._series("angles_deg", name)
+
+    def gain(self, name: str) -> np.ndarray:
+        """Return the scalar c that best fits B = c·Wᵀ over time; as `angles_deg`."""
+        return self._series("gain", name)
+
+    def _series(self, key: str, name: str) -> np.ndarray:
+        known = {known for row in self._metrics for known in row.get(key, {})}
+        if name not in known:
+            raise RequestError(f"{self.path}: no {key} of '{name}' in this run. {suggestion(name, known)}")
+        values = [row.get(key, {}).get(name) for row in self._metrics]
+        return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+
+    def spikes(self, population: str) -> Spikes:
+        """Return all spikes of a population, in order of time.
+
+        Raises
+        ------
+        RequestError
+            If there is no such population, or nothing spikes in this run, or a file cannot be read.
+        """
+        known = self.manifest.populations
+        if population not in known:
+            raise RequestError(f"{self.path}: no population '{population}'. {suggestion(population, known)}")
+        dt_s = self.manifest.dt_s
+        if dt_s is None or not self.has_spikes:
+            raise RequestError(
+                f"{self.path}: no spikes in this run, which backend '{self.manifest.backend}' ran. "
+                "Run the circuit with --backend brian2."
+            )
+        parts = [_load_part(file) for file in self._spike_files(population)]
+        ticks = np.concatenate([ticks for ticks, _ in parts] or [np.empty(0, np.int64)])
+        cells = np.concatenate([cells for _, cells in parts] or [np.empty(0, np.int32)])
+        order = np.argsort(ticks, kind="stable")
+        return Spikes(t_s=ticks[order] * dt_s, cell=cells[order])
+
+    def _spike_files(self, population: str) -> list[Path]:
+        pattern = re.compile(re.escape(population) + r"-(\d{4,})\.npz")
+        found = [(pattern.fullmatch(file.name), file) for file in (self.path / "spikes").iterdir()]
+        return [file for _, file in sorted((int(match[1]), file) for match, file in found if match)]
+
+    def weight_steps(self) -> list[int]:
+        """Return the steps (numbers of examples done) at which the weights were recorded, in order."""
+        files = (self.path / "weights").glob("*/B.safetensors")
+        return sorted(int(file.parent.name) for file in files if file.parent.name.isdecimal())
+
+    def weights(self, name: str, step: int = -1) -> np.ndarray:
+        """Return a weight array or a bias as it was recorded.
+
+        Parameters
+        ----------
+        name : str
+            Projection (``"W1"``, ``"B1"``) or bias (``"y1.bias"``).
+        step : int
+            One of `weight_steps`, or a negative number to count from the last, -1.
+
+        Returns
+        -------
+        ndarray, shape (target, source) or (cells,)
+
+        Raises
+        ------
+        RequestError
+            If there is no such array, or no such step.
+        """
+        steps = self.weight_steps()
+        if step not in steps and not -len(steps) <= step < 0:
+            listed = ", ".join(map(str, steps)) or "none"
+            raise RequestError(f"{self.path}: no weights of step {step}. Recorded steps: {listed}.")
+        directory = self.path / "weights" / f"{steps[step] if step < 0 else step:010d}"
+        known: list[str] = []
+        for file in (directory / "W.safetensors", directory / "B.safetensors"):
+            try:
+                with safetensors.safe_open(file, framework="numpy") as arrays:
+                    names = arrays.keys()
+                    if name in names:
+                        return arrays.get_tensor(name)
+                    known += names
+            except (OSError, safetensors.SafetensorError) as error:
+                raise RequestError(f"{file}: cannot be read ({error}). {_DAMAGED}") from error
+        raise RequestError(f"{directory}: no array '{name}'. {suggestion(name, known)}")
+
+
+_DAMAGED = "The record is damaged: run again, or restore the file."
+
+
+def _read_text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise RequestError(
+            f"{file}: not found. Point to a run directory, such as 'neuromirror run CIRCUIT --out DIR' writes."
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise RequestError(f"{file}: cannot be read ({error}). {_DAMAGED}") from error
+
+
+def _load_part(file: Path) -> tuple[np.ndarray, np.ndarray]:
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            return arrays["ticks"], arrays["cells"]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise RequestError(f"{file}: cannot be read ({error}). {_DAMAGED}") from error

@@ -1,0 +1,202 @@
+"""Writing a run directory as the run goes."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import io
+import json
+import math
+import os
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+import safetensors.numpy
+
+from neuromirror.errors import RequestError, suggestion
+from neuromirror.record.manifest import Manifest
+
+VOLATILE = frozenset({"run_dir", "wall_s", "images_per_s"})
+"""What differs between identical runs, and so stays out of the manifest's summary."""
+
+
+class RunWriter:
+    """The one writer of a run directory.
+
+    Every file but ``metrics.jsonl`` appears whole or not at all; rows of ``metrics.jsonl`` are flushed one by one, so
+    that a run cut short can be read up to its last row. The same calls give the same bytes, ``timings.json`` and the
+    manifest's ``invocation`` apart.
+
+    Use `RunWriter.create`. Then `metrics`, `spikes` and `weights` as the run goes, and `finish` or `interrupt` once.
+    """
+
+    def __init__(self, path: Path, manifest: Manifest, metrics_file: TextIO) -> None:
+        self.path = path
+        self.manifest = manifest
+        self._metrics_file = metrics_file
+        self._parts = dict.fromkeys(manifest.populations, 0)
+
+    @classmethod
+    def create(cls, path: Path, manifest: Manifest, circuit_toml: str) -> RunWriter:
+        """Make the directory, with its circuit and a manifest that says the run is not complete.
+
+        Parameters
+        ----------
+        path : Path
+            The run directory itself; it may exist if it is empty.
+        manifest : Manifest
+            ``complete`` is set to False, and ``invocation.started`` to the present where it is None.
+        circuit_toml : str
+            The expanded circuit.
+
+        Raises
+        ------
+        RequestError
+            If the directory has something in it, or cannot be made.
+        """
+        try:
+            if path.exists() and (not path.is_dir() or any(path.iterdir())):
+                found = "has files in it" if path.is_dir() else "is a file"
+                raise RequestError(
+                    f"{path}: {found}; a run overwrites nothing. Give --out a new or an empty directory."
+                )
+            path.mkdir(parents=True, exist_ok=True)
+            _replace_file(path / "circuit.toml", circuit_toml.encode())
+            metrics_file = (path / "metrics.jsonl").open("w", encoding="utf-8", newline="\n")
+        except OSError as error:
+            why = error.strerror or error
+            raise RequestError(
+                f"{path}: a run cannot be written there ({why}). Give --out another directory."
+            ) from error
+        invocation = manifest.invocation
+        if invocation["started"] is None:
+            invocation = {**invocation, "started": _now()}
+        writer = cls(path, dataclasses.replace(manifest, complete=False, invocation=invocation), metrics_file)
+        writer._write_manifest()
+        return writer
+
+    def metrics(self, row: Mapping[str, object]) -> None:
+        """Append one row to ``metrics.jsonl``.
+
+        Parameters
+        ----------
+        row : mapping
+            ``phase`` (index of the manifest's phases), ``mode``, ``examples`` (done so far), ``t_s`` (simulated time in
+            s), ``angles_deg`` and ``gain`` ({name of B: number or None}), ``w_norm`` ({name: number}), and where they
+            apply ``loss`` and ``clipped``. Numbers that are not finite are written as null.
+        """
+        self._metrics_file.write(json.dumps(plain(row), sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
+        self._metrics_file.flush()
+
+    def spikes(self, population: str, ticks: np.ndarray, cells: np.ndarray) -> None:
+        """Write the next part of a population's spikes.
+
+        Parameters
+        ----------
+        population : str
+            Name of the population.
+        ticks : ndarray of int64, shape (spikes,)
+            Time of each spike, in steps of the manifest's ``dt_s`` from the start of the run.
+        cells : ndarray of int32, shape (spikes,)
+            Index of the cell that fired.
+
+        Raises
+        ------
+        RequestError
+            If the circuit has no such population.
+        """
+        if population not in self._parts:
+            raise RequestError(f"spikes of '{population}': no such population. {suggestion(population, self._parts)}")
+        assert ticks.shape == cells.shape and ticks.ndim == 1, "one tick and one cell a spike"
+        part = self._parts[population]
+        arrays = {"ticks": ticks.astype(np.int64, copy=False), "cells": cells.astype(np.int32, copy=False)}
+        _replace_file(self.path / "spikes" / f"{population}-{part:04d}.npz", _npz(arrays))
+        self._parts[population] = part + 1
+
+    def weights(self, step: int, forward: Mapping[str, np.ndarray], feedback: Mapping[str, np.ndarray]) -> None:
+        """Write a snapshot of the weights; one of the same step replaces it.
+
+        Parameters
+        ----------
+        step : int
+            Number of examples done.
+        forward : mapping of str to ndarray
+            Forward weights by projection, shape (target, source), and biases as ``"y1.bias"``, shape (cells,).
+        feedback : mapping of str to ndarray
+            Feedback weights by projection, shape (target, source).
+        """
+        for name, arrays in (("W", forward), ("B", feedback)):
+            tensors = {key: np.asarray(array, order="C") for key, array in arrays.items()}
+            _replace_file(
+                self.path / "weights" / f"{step:010d}" / f"{name}.safetensors", safetensors.numpy.save(tensors)
+            )
+
+    def timings(self, timings: Mapping[str, object]) -> None:
+        """Write ``timings.json``: how long things took, in s, as the caller names them."""
+        text = json.dumps(plain(timings), indent=2, sort_keys=True, allow_nan=False) + "\n"
+        _replace_file(self.path / "timings.json", text.encode())
+
+    def finish(self, summary: Mapping[str, object]) -> None:
+        """Close the record of a run that reached its end.
+
+        Parameters
+        ----------
+        summary : mapping
+            The results in short. Its keys ``run_dir``, ``wall_s`` and ``images_per_s`` are left out of the manifest,
+            since identical runs differ there; times belong into `timings`.
+        """
+        kept = {key: value for key, value in summary.items() if key not in VOLATILE}
+        self._close(complete=True, summary=plain(kept))
+
+    def interrupt(self) -> None:
+        """Close the record of a run that was cut short: what there is stays, ``complete`` stays False."""
+        self._close(complete=False, summary=self.manifest.summary)
+
+    def _close(self, *, complete: bool, summary: Mapping[str, object]) -> None:
+        self._metrics_file.close()
+        invocation = {**self.manifest.invocation, "finished": _now()}
+        self.manifest = dataclasses.replace(self.manifest, complete=complete, summary=summary, invocation=invocation)
+        self._write_manifest()
+
+    def _write_manifest(self) -> None:
+        _replace_file(self.path / "manifest.json", self.manifest.to_json().encode())
+
+
+def plain(value: Any) -> Any:
+    """Return a value as JSON can hold it: NumPy scalars and arrays as Python's, paths as text, nan and inf as None."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        return plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return str(value) if isinstance(value, Path) else value
+
+
+def _npz(arrays: Mapping[str, np.ndarray]) -> bytes:
+    # np.savez leaves the date of the archive's members to zipfile's defaults; here it is fixed.
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, array in arrays.items():
+            member = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
+            member.compress_type = zipfile.ZIP_DEFLATED
+            content = io.BytesIO()
+            np.lib.format.write_array(content, array, allow_pickle=False)
+            archive.writestr(member, content.getvalue(), compresslevel=1)
+    return buffer.getvalue()
+
+
+def _replace_file(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(path.name + ".part")
+    unfinished.write_bytes(content)
+    os.replace(unfinished, path)
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

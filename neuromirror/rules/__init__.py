@@ -1,0 +1,1 @@
+"""Learning rules: a drive over what one synapse can see, and the updater that owns its rate and decay."""

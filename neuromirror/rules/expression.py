@@ -1,0 +1,272 @@
+"""A local learning rule's drive: a checked expression over what one synapse can see.
+
+The text is parsed once. Every backend takes the form that suits it from the same object: the reference backend
+evaluates it synapse by synapse, Brian2 is handed the string, torch contracts its separable terms, and the docs print
+its LaTeX. The product of two centred signals is never expanded: in float32 at a large baseline that costs four digits.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import CodeType
+from typing import Any
+
+from neuromirror.errors import RequestError, suggestion
+
+PRESYNAPTIC: Mapping[str, str] = {
+    "pre": "signal of the source cell",
+    "beta_pre": "baseline of the source cell",
+    "noise_pre": "noise injected into the source cell",
+}
+POSTSYNAPTIC: Mapping[str, str] = {
+    "post": "signal of the target cell",
+    "beta_post": "baseline of the target cell",
+    "noise_post": "noise injected into the target cell",
+    "error": "what the error projection brings to the target cell",
+    "cross": "the forward signal that reaches a feedback cell",
+}
+SYNAPTIC: Mapping[str, str] = {"w": "the synapse's own weight"}
+VARIABLES: Mapping[str, str] = {**PRESYNAPTIC, **POSTSYNAPTIC, **SYNAPTIC}
+"""All that a drive may name besides its constants; signals are in units of ``code.unit``."""
+
+FUNCTIONS: Mapping[str, Callable[[float], float]] = {
+    "abs": abs,
+    "exp": math.exp,
+    "sqrt": math.sqrt,
+    "tanh": math.tanh,
+    "sign": lambda x: float((x > 0) - (x < 0)),
+}
+"""Functions of one argument that a drive may call, for one synapse; a backend brings its own for arrays."""
+
+_OPERATORS = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.Pow)
+_SIDES = {**dict.fromkeys(PRESYNAPTIC, "pre"), **dict.fromkeys(POSTSYNAPTIC, "post"), **dict.fromkeys(SYNAPTIC, "w")}
+_MAX_LENGTH = 1000
+
+
+class ExpressionError(RequestError):
+    """A drive that is not an expression over what one synapse can see."""
+
+
+@dataclass(frozen=True, eq=False)
+class Factor:
+    """A sub-expression that names variables of one side of the synapse only.
+
+    Attributes
+    ----------
+    text : str
+        The sub-expression, constants by name.
+    code : code object
+        Its compiled form, for `evaluate`.
+    """
+
+    text: str
+    code: CodeType
+
+    def evaluate(self, values: Mapping[str, Any], functions: Mapping[str, Any]) -> Any:
+        """Evaluate with the values (scalars or arrays that broadcast) and functions of a backend."""
+        return eval(self.code, {"__builtins__": {}}, {**functions, **values})
+
+
+@dataclass(frozen=True)
+class Term:
+    """One separable term of a drive: sign · pre(·) · post(·) · w(·), each factor absent where it is 1."""
+
+    sign: int
+    pre: tuple[Factor, ...] = ()
+    post: tuple[Factor, ...] = ()
+    w: tuple[Factor, ...] = ()
+
+    def negated(self) -> Term:
+        """Return the term with its sign changed."""
+        return Term(-self.sign, self.pre, self.post, self.w)
+
+    def times(self, other: Term) -> Term:
+        """Return the product of two terms."""
+        return Term(self.sign * other.sign, self.pre + other.pre, self.post + other.post, self.w + other.w)
+
+    def over(self, divisor: Term) -> Term:
+        """Return the quotient by a one-sided term."""
+        inverse = {
+            side: tuple(_factor(f"1/({factor.text})") for factor in getattr(divisor, side))
+            for side in ("pre", "post", "w")
+        }
+        return Term(self.sign * divisor.sign, self.pre + inverse["pre"], self.post + inverse["post"], self.w + inverse["w"])
+
+
+@dataclass(frozen=True)
+class Drive:
+    """The drive of a learning rule.
+
+    Parameters
+    ----------
+    text : str
+        Expression over `VARIABLES`, the constants, ``+ - * / **`` and `FUNCTIONS`.
+    constants : mapping of str to float
+        Named constants.
+
+    Raises
+    ------
+    ExpressionError
+        If the text is not such an expression.
+    """
+
+    text: str
+    constants: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in self.constants:
+            if name in VARIABLES or name in FUNCTIONS or not name.isidentifier():
+                raise ExpressionError(f"constant '{name}': not a free name. Choose another name.")
+        for node in ast.walk(self._tree):
+            self._check(node)
+
+    @cached_property
+    def _tree(self) -> ast.expr:
+        if len(self.text) > _MAX_LENGTH:
+            raise ExpressionError(f"the expression has {len(self.text)} characters; at most {_MAX_LENGTH} are read.")
+        try:
+            return ast.parse(self.text.strip(), mode="eval").body
+        except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
+            raise ExpressionError(f"{self.text!r} is not an expression ({error.__class__.__name__}).") from error
+
+    def _check(self, node: ast.AST) -> None:
+        if isinstance(node, ast.Name):
+            known = {*VARIABLES, *self.constants, *FUNCTIONS}
+            if node.id not in known:
+                raise ExpressionError(f"'{node.id}' is nothing that a synapse can see. {suggestion(node.id, known)}")
+        elif isinstance(node, ast.Constant):
+            if isinstance(node.value, bool) or not isinstance(node.value, int | float) or not math.isfinite(node.value):
+                raise ExpressionError(f"{node.value!r} is not a finite number.")
+        elif isinstance(node, ast.Call):
+            if not isinstance(node.func, ast.Name) or node.func.id not in FUNCTIONS or len(node.args) != 1 or node.keywords:
+                raise ExpressionError(
+                    f"'{ast.unparse(node)}': only {', '.join(sorted(FUNCTIONS))} can be called, with one argument."
+                )
+        elif isinstance(node, ast.BinOp):
+            if isinstance(node.op, ast.Pow) and not _is_small_number(node.right):
+                raise ExpressionError(f"'{ast.unparse(node)}': an exponent must be a number from -16 to 16.")
+        elif not isinstance(node, (*_OPERATORS, ast.UnaryOp, ast.USub, ast.UAdd, ast.Load)):
+            raise ExpressionError(
+                f"'{ast.unparse(node) if isinstance(node, ast.expr) else type(node).__name__}' is not allowed in a drive. "
+                f"Use + - * / **, numbers, {', '.join(sorted(FUNCTIONS))} and the variables."
+            )
+        if isinstance(node, ast.Name) and node.id in FUNCTIONS and not self._called(node):
+            raise ExpressionError(f"'{node.id}' is a function: give it an argument.")
+
+    def _called(self, name: ast.Name) -> bool:
+        return any(isinstance(node, ast.Call) and node.func is name for node in ast.walk(self._tree))
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """The variables that the drive names, without constants and functions."""
+        return frozenset(_names(self._tree)) & frozenset(VARIABLES)
+
+    @cached_property
+    def _whole(self) -> Factor:
+        return _factor(ast.unparse(self._tree))
+
+    def evaluate(self, values: Mapping[str, Any], functions: Mapping[str, Any] = FUNCTIONS) -> Any:
+        """Evaluate the drive as it stands.
+
+        Parameters
+        ----------
+        values : mapping of str to float or array
+            A value for every name in `names`; arrays must broadcast.
+        functions : mapping of str to callable
+            Implementations of `FUNCTIONS` for these values.
+        """
+        return self._whole.evaluate({**self.constants, **values}, functions)
+
+    @cached_property
+    def terms(self) -> tuple[Term, ...]:
+        """The drive as a sum of products of one-sided factors.
+
+        Raises
+        ------
+        ExpressionError
+            If a part mixes both sides of the synapse in a way that is no product, such as ``tanh(pre*post)``.
+        """
+        return tuple(_terms(self._tree))
+
+    def brian2(self, names: Mapping[str, str]) -> str:
+        """Return the drive as a Brian2 expression, with the given variable names and constants as numbers."""
+        replaced = _Renamer(names, self.constants).visit(ast.parse(ast.unparse(self._tree), mode="eval"))
+        return ast.unparse(replaced.body)
+
+    def latex(self) -> str:
+        """Return the drive in LaTeX, typeset by sympy from an explicit symbol table."""
+        import sympy
+
+        symbols = {name: sympy.Symbol(_LATEX.get(name, name)) for name in (*VARIABLES, *self.constants)}
+        functions = {"abs": sympy.Abs, "sign": sympy.sign, **{f: getattr(sympy, f) for f in ("exp", "sqrt", "tanh")}}
+        with sympy.evaluate(False):
+            return sympy.latex(self._whole.evaluate(symbols, functions), order="none")
+
+
+_LATEX = {
+    "pre": r"y_\mathrm{pre}",
+    "post": r"y_\mathrm{post}",
+    "beta_pre": r"\beta_\mathrm{pre}",
+    "beta_post": r"\beta_\mathrm{post}",
+    "noise_pre": r"\xi_\mathrm{pre}",
+    "noise_post": r"\xi_\mathrm{post}",
+    "error": r"\delta",
+    "cross": r"y_\mathrm{cross}",
+}
+
+
+class _Renamer(ast.NodeTransformer):
+    def __init__(self, names: Mapping[str, str], constants: Mapping[str, float]) -> None:
+        self.names, self.constants = names, constants
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        if node.id in self.constants:
+            return ast.Constant(float(self.constants[node.id]))
+        return ast.Name(self.names.get(node.id, node.id))
+
+
+def _factor(text: str) -> Factor:
+    return Factor(text, compile(text, "<drive>", "eval"))
+
+
+def _is_small_number(node: ast.expr) -> bool:
+    if isinstance(node, ast.UnaryOp):
+        return _is_small_number(node.operand)
+    return isinstance(node, ast.Constant) and isinstance(node.value, int | float) and node.value <= 16
+
+
+def _names(node: ast.AST) -> Iterator[str]:
+    return (part.id for part in ast.walk(node) if isinstance(part, ast.Name))
+
+
+def _terms(node: ast.expr) -> list[Term]:
+    sides = {_SIDES[name] for name in _names(node) if name in _SIDES}
+    if len(sides) <= 1:
+        return [Term(1, **{sides.pop() if sides else "post": (_factor(ast.unparse(node)),)})]
+    if isinstance(node, ast.UnaryOp):
+        terms = _terms(node.operand)
+        return [term.negated() for term in terms] if isinstance(node.op, ast.USub) else terms
+    if isinstance(node, ast.BinOp):
+        left, right = _terms(node.left), _terms(node.right) if not isinstance(node.op, ast.Pow) else []
+        if isinstance(node.op, ast.Add):
+            return left + right
+        if isinstance(node.op, ast.Sub):
+            return left + [term.negated() for term in right]
+        if isinstance(node.op, ast.Mult):
+            return [a.times(b) for a in left for b in right]
+        if isinstance(node.op, ast.Div) and len(right) == 1:
+            return [term.over(right[0]) for term in left]
+        exponent = node.right.value if isinstance(node.right, ast.Constant) else None
+        if isinstance(node.op, ast.Pow) and isinstance(exponent, int) and 1 <= exponent <= 4:
+            product = left
+            for _ in range(exponent - 1):
+                product = [a.times(b) for a in product for b in left]
+            return product
+    raise ExpressionError(
+        f"'{ast.unparse(node)}' mixes both sides of the synapse in a way that is no sum of products, "
+        "so it cannot be computed for arrays. Write it as a sum of products, or use --backend reference."
+    )

@@ -1,0 +1,74 @@
+"""The schedule as phases: which mode runs when, in examples and in simulated time alike."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from neuromirror.circuit.description import Description, Mode, Signal
+from neuromirror.errors import CircuitError, Problem
+
+
+@dataclass(frozen=True, kw_only=True)
+class Phase:
+    """One stretch of one mode.
+
+    Attributes
+    ----------
+    mode : str
+        Name of the mode.
+    window_s : float
+        Length of one example, in seconds.
+    examples : int
+        Number of windows.
+    first_example : int
+        Number of examples that ran before, over all phases.
+    start_s : float
+        Simulated time at which it starts, in seconds.
+    """
+
+    mode: str
+    window_s: float
+    examples: int
+    first_example: int
+    start_s: float
+
+    @property
+    def stop_s(self) -> float:
+        """Simulated time at which the phase ends, in seconds."""
+        return self.start_s + self.examples * self.window_s
+
+
+def window_s(description: Description, mode: Mode) -> float:
+    """Return the length of one example of a mode, in seconds."""
+    return (mode.window or description.time.window).s
+
+
+def signal_of(description: Description, mode: Mode) -> Signal:
+    """Return what rules read of a spiking cell in a mode."""
+    return mode.signal or description.time.signal
+
+
+def phases(description: Description) -> tuple[Phase, ...]:
+    """Return the phases of an expanded description.
+
+    Raises
+    ------
+    CircuitError
+        If the schedule is empty, or a step is shorter than one window.
+    """
+    found: list[Phase] = []
+    start_s, first = 0.0, 0
+    for index, step in enumerate(description.schedule):
+        window = window_s(description, description.modes[step.mode])
+        examples = step.examples if step.examples is not None else math.floor(step.duration.s / window + 1e-9)
+        if examples < 1:
+            message = f"{step.duration} is shorter than one window of {window * 1e3:g} ms. Make the step longer."
+            raise CircuitError([Problem(name="step-length", path=f"schedule.{index}.duration", message=message)])
+        phase = Phase(mode=step.mode, window_s=window, examples=examples, first_example=first, start_s=start_s)
+        found.append(phase)
+        start_s, first = phase.stop_s, first + examples
+    if not found:
+        message = 'nothing to run. Add [[schedule]] with mode = "…" and duration = "20 s".'
+        raise CircuitError([Problem(name="no-schedule", path="schedule", message=message)])
+    return tuple(found)
