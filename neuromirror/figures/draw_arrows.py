@@ -118,7 +118,7 @@ def _draw_lines(ax: Axes, name: str, lines: list[np.ndarray], state: ArrowState,
     zorder = 3 if state.plus else 1 if state is STATES["off"] else 2
     ax.add_collection(
         LineCollection(
-            [_shortened(line) for line in lines],
+            [_shortened(line, -0.6 * float(head.outline[:, 0].min())) for line in lines],
             colors=state.colour,
             linewidths=state.width,
             linestyles=[state.dashes],
@@ -178,7 +178,7 @@ def _ascending(line: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return line[order, 1], line[order, 0]
 
 
-def _shortened(line: np.ndarray) -> np.ndarray:
-    """Return the line without its last tenth of a unit, so that its end does not show around the arrowhead's tip."""
+def _shortened(line: np.ndarray, length: float) -> np.ndarray:
+    """Return the line without its last bit, so that its blunt end does not show around the arrowhead's tip."""
     last = line[-1] - line[-2]
-    return np.concatenate([line[:-1], [line[-1] - min(0.1 / np.hypot(*last), 0.9) * last]])
+    return np.concatenate([line[:-1], [line[-1] - min(length / np.hypot(*last), 0.9) * last]])

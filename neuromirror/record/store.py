@@ -110,7 +110,7 @@ class RunWriter:
         """
         if population not in self._parts:
             raise RequestError(f"spikes of '{population}': no such population. {suggestion(population, self._parts)}")
-        assert ticks.shape == cells.shape and ticks.ndim == 1, "one tick and one cell a spike"
+        assert ticks.shape == cells.shape == (len(ticks),), "one tick and one cell a spike"
         part = self._parts[population]
         arrays = {"ticks": ticks.astype(np.int64, copy=False), "cells": cells.astype(np.int32, copy=False)}
         _replace_file(self.path / "spikes" / f"{population}-{part:04d}.npz", _npz(arrays))

@@ -42,7 +42,9 @@ MIRROR = {
 
 def chain(*sizes: int, permutation: tuple[int, ...] | None = None) -> nx.MultiDiGraph:
     """Make the graph of a chain of layers with a feedback path; two layers give Figure 1."""
-    graph = nx.MultiDiGraph(name="chain", modes={"engaged": ENGAGED, "mirror": MIRROR})
+    top = len(sizes) - 1
+    engaged = {**ENGAGED, "compare": {f"d{top}": f"y{top} - target"}}
+    graph = nx.MultiDiGraph(name="chain", modes={"engaged": engaged, "mirror": MIRROR})
     for layer, size in enumerate(sizes):
         for letter, path in (("y", "forward"), ("d", "feedback")):
             graph.add_node(f"{letter}{layer}", path=path, layer=layer, shape=(size,), size=size, cell="cell")
@@ -87,7 +89,7 @@ def overlaps(figure: Figure) -> list[tuple[str, str]]:
 
 def test_figure_1b() -> None:
     panel = draw(chain(3, 2), ["mirror"]).axes[0]
-    colours = {name: to_hex(lines.get_color()[0]) for name, lines in arrows(panel).items()}
+    colours = {name: to_hex(np.asarray(lines.get_edgecolor())[0]) for name, lines in arrows(panel).items()}
     transmitting = {name for name, colour in colours.items() if colour.upper() == STATES["on"].colour}
     learning = {name for name, colour in colours.items() if colour.upper() == STATES["learns"].colour}
     assert transmitting == {"W1", "x0", "x1"}

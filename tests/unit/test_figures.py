@@ -177,7 +177,6 @@ def test_the_same_record_gives_the_same_bytes(run: Run, tmp_path: Path, make, su
     with matplotlib.rc_context({"font.size": 20, "lines.linewidth": 5}):
         second = save(make(open_run(run.path)), tmp_path / "deeper" / f"second{suffix}").read_bytes()
     assert first == second
-    assert b"Matplotlib v" not in first or suffix == ".pdf"
 
 
 def test_save_all_writes_below_the_run(tmp_path: Path) -> None:

@@ -206,11 +206,15 @@ def test_damage_is_named(run: Run, file: str, content: bytes | None, message: st
         damaged.unlink()
     else:
         damaged.write_bytes(content)
-    with pytest.raises(RequestError, match=message) as caught:
+
+    def read_all() -> None:
         again = open_run(run.path)
         again.metrics()
         again.spikes("y0")
         again.weights("W1")
+
+    with pytest.raises(RequestError, match=message) as caught:
+        read_all()
     assert file.rsplit("/", 1)[-1] in str(caught.value)
 
 

@@ -1,0 +1,5 @@
+"""``python -m neuromirror`` is the command ``neuromirror``."""
+
+from neuromirror.cli import main
+
+main()

@@ -1,0 +1,296 @@
+"""The command line. Exit codes: 0 done, 1 the run failed, 2 the request was wrong, 130 interrupted."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import cyclopts
+from cyclopts import App, Parameter
+
+from neuromirror.errors import NeuromirrorError, RequestError
+
+if TYPE_CHECKING:
+    from neuromirror.circuit.circuit import Circuit
+    from neuromirror.record.run import Run
+
+app = App(
+    name="neuromirror",
+    help="Simulate weight mirrors: one circuit file, as spiking neurons and as rates.",
+    help_epilogue="CIRCUIT is the path of a circuit file, or the name of a shipped circuit such as figure1.",
+    version_flags=["--version"],
+    help_flags=["--help", "-h"],
+    exit_on_error=False,
+    print_error=False,
+    suppress_keyboard_interrupt=False,
+)
+
+Changes = Annotated[
+    tuple[str, ...],
+    Parameter(name="--set", negative=(), help="Change a value of the file: dotted.name=value. Repeatable; no value takes it out."),
+]
+Plain = Parameter(negative=())
+
+
+def _load(circuit: str, changes: tuple[str, ...]) -> Circuit:
+    from neuromirror.circuit.load import load
+
+    return load(circuit, changes)
+
+
+def _warn(circuit: Circuit, backend: str | None = None) -> None:
+    for problem in circuit.check(backend):
+        print(problem, file=sys.stderr)
+
+
+@app.command
+def check(circuit: str, /, *, backend: str | None = None, set_: Changes = ()) -> None:
+    """Check a circuit file, and report all its problems at once.
+
+    Parameters
+    ----------
+    circuit
+        Circuit file, or name of a shipped circuit.
+    backend
+        Also check that this backend can run it.
+    """
+    from neuromirror.circuit.capabilities import able
+
+    loaded = _load(circuit, set_)
+    _warn(loaded, backend)
+    graph = loaded.graph
+    weights = sum(
+        data["shape"][0] * data["shape"][1] for *_, data in graph.edges(data=True) if data["connector"] == "all_to_all"
+    )
+    cells = sum(data["size"] for _, data in graph.nodes(data=True))
+    print(f"{loaded.name}: {len(graph)} populations, {cells} cells, {graph.number_of_edges()} projections, {weights} weights")
+    print(f"circuit   {loaded.sha256}")
+    print(f"protocol  {loaded.protocol_sha256}")
+    print(f"runs on   {', '.join(able(loaded.description)) or 'no backend yet'}")
+
+
+@app.command
+def expand(circuit: str, /, *, set_: Changes = ()) -> None:
+    """Print a circuit in its long form: short forms and defaults written out.
+
+    Parameters
+    ----------
+    circuit
+        Circuit file, or name of a shipped circuit.
+    """
+    loaded = _load(circuit, set_)
+    _warn(loaded)
+    print(loaded.to_toml(), end="")
+
+
+@app.command
+def draw(circuit: str, /, *, out: Annotated[Path | None, Parameter(name=["--out", "-o"])] = None, set_: Changes = ()) -> None:
+    """Draw a circuit, one panel for each mode: what transmits, what learns, what is gated off.
+
+    Parameters
+    ----------
+    circuit
+        Circuit file, or name of a shipped circuit.
+    out
+        File to write (png, svg or pdf); NAME.png by default.
+    """
+    from neuromirror.figures.draw import draw as draw_graph
+    from neuromirror.figures.style import save
+
+    loaded = _load(circuit, set_)
+    _warn(loaded)
+    print(save(draw_graph(loaded.graph), out or Path(f"{loaded.name}.png")))
+
+
+@app.command
+def run(
+    circuit: str,
+    /,
+    *,
+    backend: str = "brian2",
+    seed: int = 0,
+    seeds: int = 1,
+    target: str = "auto",
+    dtype: str = "float64",
+    points: int = 200,
+    out: Annotated[Path | None, Parameter(name=["--out", "-o"])] = None,
+    json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
+    figures: bool = True,
+    set_: Changes = (),
+) -> None:
+    """Simulate a circuit's schedule, record it, and draw its figures.
+
+    Parameters
+    ----------
+    circuit
+        Circuit file, or name of a shipped circuit.
+    backend
+        brian2 (spiking cells), torch or reference (rates).
+    seed
+        Root of all random streams.
+    seeds
+        Number of runs, with this seed and those that follow it.
+    target
+        For brian2: auto, numpy, cython or cpp_standalone. For torch: the device.
+    dtype
+        For torch: float64 or float32.
+    points
+        Number of rows of the metrics.
+    out
+        The run directory itself; with several seeds, the directory of the run directories.
+    json_
+        Print one JSON object as the last line.
+    """
+    if not 1 <= seeds <= 10_000:
+        raise RequestError(f"--seeds {seeds}: expected a number of runs from 1 to 10000.")
+    from neuromirror.backends.base import Options
+    from neuromirror.progress import ProgressBar
+    from neuromirror.run import run_seeds
+
+    loaded = _load(circuit, set_)
+    _warn(loaded, backend)
+    started = time.perf_counter()
+    with ProgressBar() as bar:
+        records = run_seeds(
+            loaded,
+            backend=backend,
+            seeds=range(seed, seed + seeds),
+            out=out,
+            options=Options(target=target, dtype=dtype, points=points),
+            figures=figures,
+            announce=lambda line: print(line, file=sys.stderr),
+            progress=bar.update,
+        )
+    wall_s = time.perf_counter() - started
+    for record in records:
+        _report(record, figures)
+    if len(records) > 1:
+        _report_seeds(records)
+    if json_:
+        print(json.dumps(_as_json(records, wall_s), sort_keys=True))
+
+
+def _report(record: Run, figures: bool) -> None:
+    """Print the angle before and after each phase, and where the figures are."""
+    steps = record.weight_steps()
+    for name in sorted(record.manifest.summary["matrix_angles_deg"]):
+        angles = {row["examples"]: row["angles_deg"][name] for row in record.metrics()}
+        path = [f"{angles[steps[0]]:.1f}° before"]
+        path += [
+            f"{angles[step]:.1f}° after {phase['stop_s'] - phase['start_s']:g} s of {phase['mode']} mode"
+            for phase, step in zip(record.manifest.phases, steps[1:], strict=False)
+        ]
+        gain = record.manifest.summary["gain"][name]
+        print(f"seed {record.manifest.seed}  angle of {name} to its Wᵀ: {', '.join(path)}; gain {gain:.3g}")
+    print(f"record   {record.path}")
+    if figures:
+        for figure in sorted((record.path / "figures").glob("*.png")):
+            print(f"figure   {figure}")
+
+
+def _report_seeds(records: list[Run]) -> None:
+    from neuromirror.measure.uncertainty import median_interval
+
+    for name in sorted(records[0].manifest.summary["matrix_angles_deg"]):
+        interval = median_interval([record.manifest.summary["matrix_angles_deg"][name] for record in records])
+        print(
+            f"median over {len(records)} seeds of {name}: {interval.estimate:.2f}° "
+            f"({interval.confidence:.1%} interval {interval.low:.2f}° to {interval.high:.2f}°)"
+        )
+
+
+def _as_json(records: list[Run], wall_s: float) -> dict[str, Any]:
+    runs = [{**record.manifest.summary, "run_dir": str(record.path)} for record in records]
+    if len(runs) == 1:
+        return {**runs[0], "wall_s": wall_s}
+    return {"runs": runs, "wall_s": wall_s}
+
+
+@app.command
+def compare(*runs: Path) -> None:
+    """Compare runs: one row each, and medians with paired differences where several have the same circuit.
+
+    Parameters
+    ----------
+    runs
+        Run directories, or directories of them.
+    """
+    from neuromirror.compare import comparison
+
+    if not runs:
+        raise RequestError("compare: name at least one run directory.")
+    print(comparison(list(runs)))
+
+
+@app.command
+def backends() -> None:
+    """List the backends, what each can run, and whether it is installed."""
+    from neuromirror.circuit.capabilities import BACKENDS
+
+    for name, backend in BACKENDS.items():
+        state = "installed" if backend.installed else f"not installed: {backend.install}"
+        print(f"{name:10} {backend.about} ({state})")
+        for what in ("codes", "activations", "noise_laws", "connectors", "transports"):
+            print(f"{'':10}   {what.replace('_', ' '):12} {', '.join(sorted(getattr(backend, what)))}")
+
+
+@app.command
+def cite() -> None:
+    """Print how to cite neuromirror and the paper that it simulates."""
+    from neuromirror import __version__
+
+    print(
+        f"neuromirror {__version__}, simulator of weight mirrors.\n\n"
+        "Akrout M, Wilson C, Humphreys PC, Lillicrap T, Tweed D (2019). Using Weight Mirrors to Improve Feedback\n"
+        "Alignment. arXiv:1904.05391. Published as: Deep Learning without Weight Transport, NeurIPS 2019.\n\n"
+        "Spiking runs use Brian 2: Stimberg M, Brette R, Goodman DFM (2019). Brian 2, an intuitive and efficient\n"
+        "neural simulator. eLife 8:e47314."
+    )
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command, and exit with its code.
+
+    Parameters
+    ----------
+    arguments : list of str, optional
+        Instead of those of the process. ``--debug`` among them shows tracebacks.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in arguments
+    sys.exit(_run([argument for argument in arguments if argument != "--debug"], debug=debug))
+
+
+def _run(arguments: list[str], *, debug: bool) -> int:
+    from neuromirror import __version__
+
+    app.version = __version__
+    try:
+        app(arguments, result_action="return_none")
+        sys.stdout.flush()
+    except (NeuromirrorError, cyclopts.CycloptsError) as error:
+        if debug:
+            traceback.print_exc()
+        text = str(error)
+        print(text if text.startswith(("error:", "warning:")) else f"error: {text}", file=sys.stderr)
+        return error.exit_code if isinstance(error, NeuromirrorError) else 2
+    except KeyboardInterrupt:
+        print("interrupted: what there was is saved", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+    except Exception as error:
+        if debug:
+            raise
+        print(f"error: {type(error).__name__}: {error}\n  This is a bug; --debug shows where.", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,291 @@
+"""Runs circuits: picks the backend, records what it sees, and draws the figures."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuromirror.backends.base import Options, Snapshot, load_backend
+from neuromirror.circuit.capabilities import DEFAULT_BACKEND, capabilities
+from neuromirror.circuit.circuit import Circuit
+from neuromirror.circuit.load import load
+from neuromirror.errors import NeuromirrorError, RequestError
+from neuromirror.measure.alignment import angle_deg, gain
+from neuromirror.plan import Plan, make_plan
+from neuromirror.record.manifest import Manifest
+from neuromirror.record.run import Run, open_run
+from neuromirror.record.store import RunWriter
+
+Progress = Callable[[float, float], None]
+"""Takes the simulated time done and to do, in seconds, over all seeds."""
+
+
+@dataclass
+class RunRecorder:
+    """Writes what a backend sees into a run directory, and measures the angle and gain of every B on the way."""
+
+    plan: Plan
+    writer: RunWriter
+    progress_to: Callable[[float], None]
+    last: Snapshot | None = None
+    first: Snapshot | None = None
+    spike_counts: dict[str, int] = field(default_factory=dict)
+
+    def snapshot(self, snapshot: Snapshot, *, keep_arrays: bool) -> None:
+        """Add a row to the metrics, and keep the arrays where asked."""
+        self.writer.metrics(
+            {
+                "phase": snapshot.phase,
+                "mode": self.plan.phases[snapshot.phase].mode,
+                "examples": snapshot.examples,
+                "t_s": round(snapshot.t_s, 9),
+                **alignment_of(self.plan, snapshot.arrays),
+                **snapshot.more,
+            }
+        )
+        if keep_arrays:
+            self.write_arrays(snapshot)
+        self.first = self.first or snapshot
+        self.last = snapshot
+
+    def write_arrays(self, snapshot: Snapshot) -> None:
+        """Write all weights, those of the feedback path apart."""
+        feedback = {
+            name
+            for name, projection in self.plan.description.projections.items()
+            if self.plan.description.populations[projection.target].path == "feedback"
+        }
+        self.writer.weights(
+            snapshot.examples,
+            {name: array for name, array in snapshot.arrays.items() if name not in feedback},
+            {name: array for name, array in snapshot.arrays.items() if name in feedback},
+        )
+
+    def spikes(self, population: str, ticks: NDArray[np.int64], cells: NDArray[np.int32]) -> None:
+        """Write spikes of one population."""
+        self.spike_counts[population] = self.spike_counts.get(population, 0) + len(ticks)
+        self.writer.spikes(population, ticks, cells)
+
+    def progress(self, done_s: float) -> None:
+        """Pass on how far the run is."""
+        self.progress_to(done_s)
+
+
+def alignment_of(plan: Plan, arrays: Mapping[str, NDArray[np.float64]]) -> dict[str, dict[str, float]]:
+    """Return the angle to Wᵀ and the gain of every B, and the norm of every W."""
+    pairs = {b: (arrays[b], arrays[w]) for b, w in plan.mirrors.items()}
+    return {
+        "angles_deg": {name: angle_deg(B, W) for name, (B, W) in pairs.items()},
+        "gain": {name: gain(B, W) for name, (B, W) in pairs.items()},
+        "w_norm": {name: float(np.linalg.norm(arrays[name])) for name in sorted(arrays) if arrays[name].ndim == 2},
+    }
+
+
+def run(
+    circuit: Circuit | str | Path,
+    *,
+    backend: str = DEFAULT_BACKEND,
+    seed: int = 0,
+    out: Path | str | None = None,
+    target: str = "auto",
+    dtype: str = "float64",
+    points: int = 200,
+    figures: bool = True,
+) -> Run:
+    """Simulate a circuit's schedule with one seed.
+
+    Parameters
+    ----------
+    circuit : Circuit, str or Path
+        A circuit, its file, or the name of a shipped one.
+    backend : {"brian2", "torch", "reference"}
+        What simulates it.
+    seed : int
+        Root of all random streams.
+    out : path, optional
+        The run directory itself; ``runs/NAME-BACKEND-seedN`` by default, numbered where it is taken.
+    target : str
+        For brian2 ``auto``, ``numpy``, ``cython`` or ``cpp_standalone``; for torch the device.
+    dtype : {"float64", "float32"}
+        Of the torch backend.
+    points : int
+        Number of rows of the metrics.
+    figures : bool
+        Whether to draw the figures.
+
+    Returns
+    -------
+    Run
+        The record, opened.
+
+    Raises
+    ------
+    CircuitError
+        If the circuit has errors, or this backend cannot run it.
+    RequestError
+        If the run directory is taken, or an option is wrong.
+    """
+    return run_seeds(
+        circuit,
+        backend=backend,
+        seeds=[seed],
+        out=out,
+        options=Options(target=target, dtype=dtype, points=points),
+        figures=figures,
+    )[0]
+
+
+def run_seeds(
+    circuit: Circuit | str | Path,
+    *,
+    backend: str = DEFAULT_BACKEND,
+    seeds: Sequence[int],
+    out: Path | str | None = None,
+    options: Options | None = None,
+    figures: bool = True,
+    announce: Callable[[str], None] = lambda _: None,
+    progress: Progress = lambda done, total: None,
+) -> list[Run]:
+    """Simulate a circuit's schedule once for each seed; see `run`.
+
+    With several seeds ``out`` names the directory that holds a run directory ``seed-N`` for each.
+    """
+    options = options or Options()
+    circuit = circuit if isinstance(circuit, Circuit) else load(circuit)
+    if options.points < 1:
+        raise RequestError(f"points {options.points}: expected 1 or more.")
+    plans = [make_plan(circuit, seed, backend) for seed in seeds]
+    simulator = load_backend(backend)
+    target = simulator.target(plans[0], options, len(plans))
+    folders = _folders(circuit.name, backend, seeds, out)
+    total_s = plans[0].phases[-1].stop_s
+    announce(f"{circuit.name}: {total_s:g} s of simulated time, backend {backend} ({target}), {_seeds(seeds)}")
+    recorders = []
+    for index, (plan, folder) in enumerate(zip(plans, folders, strict=True)):
+        writer = RunWriter.create(folder, _manifest(plan, backend, target), circuit.to_toml())
+        recorders.append(
+            RunRecorder(plan, writer, lambda done, k=index: progress(k * total_s + done, len(plans) * total_s))
+        )
+    started = time.perf_counter()
+    try:
+        simulator.run(plans, list(recorders), options)
+    except BaseException:
+        for recorder in recorders:
+            if recorder.last is not None:
+                recorder.write_arrays(recorder.last)
+            recorder.writer.interrupt()
+        raise
+    wall_s = (time.perf_counter() - started) / len(plans)
+    for recorder in recorders:
+        recorder.writer.timings({"wall_s": wall_s, "figures": figures})
+        recorder.writer.finish(summary(recorder, backend))
+    runs = [open_run(folder) for folder in folders]
+    if figures:
+        for record in runs:
+            draw_figures(record)
+    return runs
+
+
+def summary(recorder: RunRecorder, backend: str) -> dict[str, Any]:
+    """Return what ``--json`` prints of a run, without what differs between identical runs."""
+    plan, last, first = recorder.plan, recorder.last, recorder.first
+    assert last is not None and first is not None
+    aligned = alignment_of(plan, last.arrays)
+    return {
+        "circuit_sha256": plan.circuit.sha256,
+        "protocol_sha256": plan.circuit.protocol_sha256,
+        "backend": backend,
+        "seed": plan.seed,
+        "examples": last.examples,
+        "simulated_s": plan.phases[-1].stop_s,
+        "matrix_angles_deg": aligned["angles_deg"],
+        "matrix_angles_before_deg": alignment_of(plan, first.arrays)["angles_deg"],
+        "gain": aligned["gain"],
+        "spikes": recorder.spike_counts,
+    }
+
+
+def draw_figures(record: Run) -> dict[str, Path]:
+    """Draw the figures of a run into its directory."""
+    from neuromirror.figures import save_all
+
+    return save_all(record)
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    return f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} to {seeds[-1]}"
+
+
+def _folders(name: str, backend: str, seeds: Sequence[int], out: Path | str | None) -> list[Path]:
+    if out is None:
+        base = Path("runs") / f"{name}-{backend}-{_seeds(seeds).replace(' ', '-')}"
+        number, parent = 1, base
+        while parent.exists() and (not parent.is_dir() or any(parent.iterdir())):
+            number += 1
+            parent = base.with_name(f"{base.name}-{number}")
+    else:
+        parent = Path(out)
+    return [parent] if len(seeds) == 1 else [parent / f"seed-{seed}" for seed in seeds]
+
+
+def _manifest(plan: Plan, backend: str, target: str) -> Manifest:
+    description = plan.description
+    spiking = capabilities(backend).spiking
+    return Manifest(
+        circuit=plan.circuit.name,
+        circuit_sha256=plan.circuit.sha256,
+        protocol_sha256=plan.circuit.protocol_sha256,
+        backend=backend,
+        target=target,
+        seed=plan.seed,
+        dt_s=description.time.dt.s if spiking else None,
+        versions=_versions(backend),
+        device=target if backend == "torch" else "cpu",
+        populations={
+            name: {"path": p.path, "layer": p.layer, "size": plan.sizes[name]}
+            for name, p in description.populations.items()
+        },
+        projections={
+            name: {"source": p.source, "target": p.target, "role": p.role, "mirrors": p.mirrors}
+            for name, p in description.projections.items()
+        },
+        phases=[
+            {
+                "mode": phase.mode,
+                "start_s": round(phase.start_s, 9),
+                "stop_s": round(phase.stop_s, 9),
+                "first_example": phase.first_example,
+                "examples": phase.examples,
+            }
+            for phase in plan.phases
+        ],
+        learned=sorted({one.name for phase in plan.phases for one in plan.modes[phase.mode].learners}),
+        invocation={"started": None, "finished": None, "command_line": _command_line()},
+    )
+
+
+def _command_line() -> str:
+    return " ".join([os.path.basename(sys.argv[0]) or "python", *sys.argv[1:]])
+
+
+def _versions(backend: str) -> dict[str, str]:
+    names = ["neuromirror", "numpy", capabilities(backend).needs]
+    versions = {"python": ".".join(map(str, sys.version_info[:3]))}
+    for name in names:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            versions[name] = "not installed as a package"
+    return versions
+
+
+__all__ = ["NeuromirrorError", "Run", "RunRecorder", "draw_figures", "run", "run_seeds", "summary"]
