@@ -258,7 +258,7 @@ def _manifest(plan: Plan, backend: str, target: str) -> Manifest:
             name: {"source": p.source, "target": p.target, "role": p.role, "mirrors": p.mirrors}
             for name, p in description.projections.items()
         },
-        phases=[
+        phases=tuple(
             {
                 "mode": phase.mode,
                 "start_s": round(phase.start_s, 9),
@@ -267,8 +267,8 @@ def _manifest(plan: Plan, backend: str, target: str) -> Manifest:
                 "examples": phase.examples,
             }
             for phase in plan.phases
-        ],
-        learned=sorted({one.name for phase in plan.phases for one in plan.modes[phase.mode].learners}),
+        ),
+        learned=tuple(sorted({one.name for phase in plan.phases for one in plan.modes[phase.mode].learners})),
         invocation={"started": None, "finished": None, "command_line": _command_line()},
     )
 

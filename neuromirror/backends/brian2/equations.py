@@ -92,7 +92,7 @@ error_trace = error_trace*(1 - clears(t))
 cross = cross*(1 - clears(t))
 noise_sd = noise_sds(mode_now*second, i)*unit_current
 gated = gates(mode_now*second, i)
-cancel = cancels(mode_now*second, i) + targets(row_of_tick(t)*second, i)
+cancel = cancels(mode_now*second, i) + expected(row_of_tick(t)*second, i)
 drive = default_bias*default_biases(mode_now*second, i) + unit_current*(inputs(row_of_tick(t)*second, i) + b*bias_on(mode_now*second))
 """
 """What changes where a window begins: the mode, the stimulus, counts back to zero."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -14,16 +13,26 @@ import numpy as np
 
 from neuromirror import seeds
 from neuromirror.backends.base import Options, Recorder, Snapshot
+from neuromirror.backends.brian2 import standalone
 from neuromirror.backends.brian2.network import SpikingNetwork
 from neuromirror.errors import RequestError
 from neuromirror.plan import FloatArray, Plan
 
 TARGETS = ("numpy", "cython", "cpp_standalone")
-_STEP_COST_US = {"numpy": 140.0, "cpp_standalone": 2.0}
-_SYNAPSE_COST_US = {"numpy": 0.02, "cpp_standalone": 0.003}
-_BUILD_COST_S = {"numpy": 0.5, "cpp_standalone": 20.0}
-"""Rough costs by which `auto` chooses, as measured on two cores: of one time step, of one spike's worth of synapses,
-and of building."""
+_LONG_RUN_S = 60.0
+"""Estimated time of one run, in seconds, from which a program is optimised at length."""
+
+
+def _costs_s(plan: Plan, runs: int) -> dict[str, float]:
+    """Return rough times of the targets that `auto` chooses from, in seconds, as measured on two cores."""
+    dt_s = plan.description.time.dt.s
+    steps = runs * plan.phases[-1].stop_s / dt_s
+    weights = sum(plan.sizes[p.source] * plan.sizes[p.target] for p in plan.description.projections.values())
+    visits = steps * weights * max(plan.beta * plan.unit_Hz, 1.0) * dt_s
+    costs = {"numpy": 1.0 + 300e-6 * steps + 40e-9 * visits}
+    if standalone.compiler() is not None:
+        costs["cpp_standalone"] = 6.0 + (2e-6 + 50e-9 * sum(plan.sizes.values())) * steps + 3e-9 * visits
+    return costs
 
 
 class _Brian2:
@@ -33,15 +42,8 @@ class _Brian2:
             if options.target not in TARGETS:
                 raise RequestError(f"--target {options.target}: brian2 has {', '.join(TARGETS)} and auto.")
             return options.target
-        dt_s = plan.description.time.dt.s
-        steps = plan.phases[-1].stop_s / dt_s
-        weights = sum(plan.sizes[p.source] * plan.sizes[p.target] for p in plan.description.projections.values())
-        visits = steps * (weights * max(plan.beta * plan.unit_Hz, 1.0) * dt_s)
-
-        def cost_s(target: str) -> float:
-            return _BUILD_COST_S[target] + runs * 1e-6 * (steps * _STEP_COST_US[target] + visits * _SYNAPSE_COST_US[target])
-
-        return min(_STEP_COST_US, key=cost_s)
+        costs_s = _costs_s(plan, runs)
+        return min(costs_s, key=lambda target: costs_s[target])
 
     def run(self, plans: list[Plan], recorders: list[Recorder], options: Options) -> None:
         """Run plans that differ in their seed only; a standalone program is built once for all of them."""
@@ -72,42 +74,31 @@ def _duration(spiking: SpikingNetwork) -> Any:
 
 
 def _run_standalone(plans: list[Plan], recorders: list[Recorder], options: Options) -> None:
+    """Build one program, and run it for each plan."""
     with tempfile.TemporaryDirectory(prefix="neuromirror-") as folder:
         b2.set_device("cpp_standalone", build_on_run=False)
         try:
             b2.device.reinit()
             b2.device.activate(build_on_run=False)
-            b2.prefs.devices.cpp_standalone.extra_make_args_unix = [f"-j{os.cpu_count() or 1}"]
             spiking = SpikingNetwork(plans[0], options.points)
-            b2.device.insert_code("before_network_run", _SEED_CODE)
+            b2.device.insert_code("before_network_run", standalone.SEED_CODE)
             spiking.network.run(_duration(spiking), namespace={})
-            b2.device.build(directory=folder, compile=True, run=False, with_output=False)
-            for plan, recorder in zip(plans, recorders, strict=True):
-                os.environ[_SEED_VARIABLE] = str(seeds.integer(plan.seed, "brian2"))
-                results = Path(folder) / f"results_{plan.seed}"
-                b2.device.run(
-                    results_directory=str(results), with_output=False, run_args=_arguments(spiking, plan)
-                )
+            standalone.build(Path(folder), long_run=_costs_s(plans[0], 1)["cpp_standalone"] > _LONG_RUN_S)
+            for index, (plan, recorder) in enumerate(zip(plans, recorders, strict=True)):
+                seed = seeds.integer(plan.seed, "brian2")
+                standalone.execute(_arguments(spiking, plan), seed=seed, results=f"results_{index}")
                 _harvest(spiking, plan, recorder, plan.phases[-1].stop_s)
                 recorder.progress(plan.phases[-1].stop_s)
         finally:
-            os.environ.pop(_SEED_VARIABLE, None)
             b2.device.reinit()
             b2.set_device("runtime")
-
-
-_SEED_VARIABLE = "NEUROMIRROR_STANDALONE_SEED"
-_SEED_CODE = f"""
-for (auto &generator : brian::_random_generators) generator.seed(std::stoul(std::getenv("{_SEED_VARIABLE}")));
-"""
-"""Takes the seed at run time, so that one program serves all seeds."""
 
 
 def _arguments(spiking: SpikingNetwork, plan: Plan) -> dict[Any, Any]:
     """Return what differs between seeds, for a program that was built for another seed."""
     arguments: dict[Any, Any] = {}
     for name, values in spiking.table_values(plan).items():
-        if name in ("inputs", "targets", "cancels"):
+        if name in ("inputs", "expected", "cancels"):
             arguments[spiking.tables[name]] = values
     arrays = plan.initial_arrays()
     for name, synapses in spiking.arrays.items():

@@ -162,13 +162,13 @@ def stimulus_tables(grid: Grid, offsets: Mapping[str, int], cells: int) -> dict[
     -------
     inputs : float array (1 + examples of engaged modes, cells)
         What pushes the input populations; row 0 is silence.
-    targets : float array, likewise
+    expected : float array, likewise
         What the feedback populations that compare expect, and take away from the signal that axons bring them.
     row_of_tick : float array (ticks + 1,)
         The row that holds from each tick on.
     """
     plan, stimulus = grid.plan, Stimulus(grid.plan)
-    blocks: dict[str, list[FloatArray]] = {"inputs": [np.zeros((1, cells))], "targets": [np.zeros((1, cells))]}
+    blocks: dict[str, list[FloatArray]] = {"inputs": [np.zeros((1, cells))], "expected": [np.zeros((1, cells))]}
     row_of_tick, count = np.zeros(grid.ticks + 1), 1
     for index, phase in enumerate(plan.phases):
         mode = plan.modes[phase.mode]

@@ -1,0 +1,106 @@
+"""Builds a Brian2 standalone program as one translation unit.
+
+Brian2 writes a source file for each object and compiles each on its own, and nearly all of that time goes into reading
+the same headers; joined in one file a small circuit's program compiles in a seventh of the CPU time.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import brian2 as b2
+
+from neuromirror.errors import RunError
+
+SEED_VARIABLE = "NEUROMIRROR_STANDALONE_SEED"
+SEED_CODE = f"""
+for (auto &generator : brian::_random_generators) generator.seed(std::stoul(std::getenv("{SEED_VARIABLE}")));
+"""
+"""Takes the seed at run time, so that one program serves all seeds."""
+
+_INCLUDE = re.compile(r'^\s*#include\s*[<"][^>"]+[>"].*$', re.MULTILINE)
+_FUNCTION = re.compile(r"^void (\w+)\(\)", re.MULTILINE)
+
+
+def compiler() -> str | None:
+    """Return the C++ compiler's path, or None where there is none: ``$CXX``, g++ or clang++."""
+    for name in (os.environ.get("CXX", ""), "g++", "c++", "clang++"):
+        if name and (path := shutil.which(shlex.split(name)[0])):
+            return path
+    return None
+
+
+def build(directory: Path, *, long_run: bool) -> None:
+    """Write and compile the program of the active standalone device.
+
+    Parameters
+    ----------
+    directory : Path
+        Where the program is built.
+    long_run : bool
+        Whether the run is long enough to be worth Brian2's own, slower optimisation.
+
+    Raises
+    ------
+    RunError
+        If the program does not compile, either joined or Brian2's own way.
+    """
+    b2.device.build(directory=str(directory), compile=False, run=False, with_output=False)
+    (directory / "joined.cpp").write_text(joined_source(directory))
+    flags = ["-O3", "-ffast-math", "-fno-finite-math-only"] if long_run else ["-O1"]
+    command = [compiler() or "c++", "-w", "-std=c++11", *flags, "-I.", "joined.cpp", "-o", "main"]
+    done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
+    if done.returncode:
+        _build_apart(directory, done.stderr)
+
+
+def joined_source(directory: Path) -> str:
+    """Return all sources of a program in one: helpers of the code objects keep apart in namespaces of their own."""
+    includes: dict[str, None] = {}
+    parts = []
+    objects = sorted((directory / "code_objects").glob("*.cpp"))
+    others = [directory / f"{name}.cpp" for name in ("synapses_classes", "network", "objects", "run", "main")]
+    for index, path in enumerate([*objects, *others]):
+        text = path.read_text()
+        includes |= dict.fromkeys(line.strip() for line in _INCLUDE.findall(text))
+        text = _INCLUDE.sub("", text)
+        if path in objects:
+            forwards = "".join(f"void {name}() {{ unit_{index}::{name}(); }}\n" for name in _FUNCTION.findall(text))
+            text = f"namespace unit_{index} {{\n{text}\n}}\n{forwards}"
+        parts.append(text)
+    return "\n".join([*includes, *parts])
+
+
+def _build_apart(directory: Path, said: str) -> None:
+    jobs = f"-j{os.cpu_count() or 1}"
+    done = subprocess.run(["make", jobs], cwd=directory, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RunError(
+            f"the standalone program does not compile; the compiler said: {(done.stderr or said).strip()[-500:]}\n"
+            "  Use --target numpy, or point CXX at a C++ compiler."
+        )
+
+
+def execute(arguments: dict[Any, Any], *, seed: int, results: str) -> None:
+    """Run the program with values and a seed of its own.
+
+    Parameters
+    ----------
+    arguments : dict
+        Values for Brian2's ``run_args``: variables and TimedArrays.
+    seed : int
+        Of the program's random numbers.
+    results : str
+        Directory for the results, relative to the program's.
+    """
+    os.environ[SEED_VARIABLE] = str(seed)
+    try:
+        b2.device.run(results_directory=results, with_output=False, run_args=arguments)
+    finally:
+        del os.environ[SEED_VARIABLE]
