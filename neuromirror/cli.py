@@ -31,7 +31,11 @@ app = App(
 
 Changes = Annotated[
     tuple[str, ...],
-    Parameter(name="--set", negative=(), help="Change a value of the file: dotted.name=value. Repeatable; no value takes it out."),
+    Parameter(
+        name="--set",
+        negative=(),
+        help="Change a value of the file: dotted.name=value. Repeatable; no value takes it out.",
+    ),
 ]
 Plain = Parameter(negative=())
 
@@ -67,7 +71,8 @@ def check(circuit: str, /, *, backend: str | None = None, set_: Changes = ()) ->
         data["shape"][0] * data["shape"][1] for *_, data in graph.edges(data=True) if data["connector"] == "all_to_all"
     )
     cells = sum(data["size"] for _, data in graph.nodes(data=True))
-    print(f"{loaded.name}: {len(graph)} populations, {cells} cells, {graph.number_of_edges()} projections, {weights} weights")
+    projections = graph.number_of_edges()
+    print(f"{loaded.name}: {len(graph)} populations, {cells} cells, {projections} projections, {weights} weights")
     print(f"circuit   {loaded.sha256}")
     print(f"protocol  {loaded.protocol_sha256}")
     print(f"runs on   {', '.join(able(loaded.description)) or 'no backend yet'}")
@@ -88,7 +93,9 @@ def expand(circuit: str, /, *, set_: Changes = ()) -> None:
 
 
 @app.command
-def draw(circuit: str, /, *, out: Annotated[Path | None, Parameter(name=["--out", "-o"])] = None, set_: Changes = ()) -> None:
+def draw(
+    circuit: str, /, *, out: Annotated[Path | None, Parameter(name=["--out", "-o"])] = None, set_: Changes = ()
+) -> None:
     """Draw a circuit, one panel for each mode: what transmits, what learns, what is gated off.
 
     Parameters

@@ -39,7 +39,12 @@ def comparison(paths: list[Path]) -> str:
                  f"{done_s:g} s", complete, str(record.path))
             )  # fmt: skip
             if manifest.complete:
-                key = (f"{manifest.circuit} {manifest.circuit_sha256[:8]}", manifest.protocol_sha256[:8], manifest.backend, name)
+                key = (
+                    f"{manifest.circuit} {manifest.circuit_sha256[:8]}",
+                    manifest.protocol_sha256[:8],
+                    manifest.backend,
+                    name,
+                )
                 groups[key][manifest.seed] = float(angle)
             _ = mirrored
     return "\n".join([_table(rows), *_medians(groups), *_differences(groups)])
@@ -56,7 +61,9 @@ def _runs(path: Path) -> list[Run]:
 
 def _table(rows: list[tuple[str, ...]]) -> str:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
 
 
 def _medians(groups: dict[Key, dict[int, float]]) -> list[str]:
@@ -65,8 +72,8 @@ def _medians(groups: dict[Key, dict[int, float]]) -> list[str]:
         if len(angles) > 1:
             interval = median_interval(list(angles.values()))
             lines.append(
-                f"{circuit}, protocol {protocol}, {backend}, {name}: median {interval.estimate:.2f}° over {len(angles)} seeds, "
-                f"{interval.confidence:.1%} interval {interval.low:.2f}° to {interval.high:.2f}°"
+                f"{circuit}, protocol {protocol}, {backend}, {name}: median {interval.estimate:.2f}° over {len(angles)} "
+                f"seeds, {interval.confidence:.1%} interval {interval.low:.2f}° to {interval.high:.2f}°"
             )
     return lines
 

@@ -254,9 +254,7 @@ def _learner(description: Description, name: str, rule_name: str) -> Learner:
 
 def _updater(updater: Updater) -> PlainUpdater:
     if updater.memory is None:
-        return PlainUpdater(
-            rate=updater.rate or 0.0, decay=updater.decay, decay_times_rate=updater.decay_times_rate
-        )
+        return PlainUpdater(rate=updater.rate or 0.0, decay=updater.decay, decay_times_rate=updater.decay_times_rate)
     in_examples = isinstance(updater.memory, int)
     memory, start = (
         None if value is None else float(value) if isinstance(value, int) else value.s

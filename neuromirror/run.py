@@ -198,7 +198,8 @@ def run_seeds(
 def summary(recorder: RunRecorder, backend: str) -> dict[str, Any]:
     """Return what ``--json`` prints of a run, without what differs between identical runs."""
     plan, last, first = recorder.plan, recorder.last, recorder.first
-    assert last is not None and first is not None
+    assert last is not None
+    assert first is not None
     aligned = alignment_of(plan, last.arrays)
     return {
         "circuit_sha256": plan.circuit.sha256,

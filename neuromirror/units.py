@@ -97,7 +97,7 @@ def parse_quantity(text: object, dimension: Dimension) -> Quantity:
     if dimension not in get_args(Dimension):
         raise TypeError(f"no dimension {dimension!r}")
     units = [unit for unit, (of, _) in UNITS.items() if of == dimension]
-    wanted = f"Expected a {dimension} with its unit ({', '.join(units)}), such as \"20 {units[-1]}\"."
+    wanted = f'Expected a {dimension} with its unit ({", ".join(units)}), such as "20 {units[-1]}".'
     if isinstance(text, Quantity):
         if text.dimension != dimension:
             raise ValueError(f"{text} is a {text.dimension}. {wanted}")

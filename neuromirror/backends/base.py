@@ -10,9 +10,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from neuromirror.plan import FloatArray, Plan
 from neuromirror.circuit.capabilities import capabilities
 from neuromirror.errors import UnsupportedError
+from neuromirror.plan import FloatArray, Plan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,5 +114,7 @@ def snapshot_examples(plan: Plan, points: int) -> list[frozenset[int]]:
     due = []
     for phase in plan.phases:
         share = max(1, round(points * (phase.stop_s - phase.start_s) / total_s))
-        due.append(frozenset(int(x) for x in np.ceil(np.linspace(0, phase.examples, min(share, phase.examples) + 1)[1:])))
+        due.append(
+            frozenset(int(x) for x in np.ceil(np.linspace(0, phase.examples, min(share, phase.examples) + 1)[1:]))
+        )
     return due

@@ -59,9 +59,7 @@ class ReferenceEngine:
                 )
             )
 
-    def _forward(
-        self, mode: ModePlan, signals: Signals, name: str, i: int, inputs: Signals, noise: Signals
-    ) -> float:
+    def _forward(self, mode: ModePlan, signals: Signals, name: str, i: int, inputs: Signals, noise: Signals) -> float:
         if name in inputs:
             y = self.plan.beta + inputs[name][i]
         else:
@@ -95,9 +93,7 @@ class ReferenceEngine:
         """Return the mean signal of every population over the batch."""
         return {
             name: np.array([math.fsum(column) / len(self._examples) for column in zip(*cells, strict=True)])
-            for name, cells in (
-                (name, [signals[name] for signals in self._examples]) for name in self._examples[0]
-            )
+            for name, cells in ((name, [signals[name] for signals in self._examples]) for name in self._examples[0])
         }
 
     def learn(self, mode: ModePlan, learner: Learner, step: Step, beta: Mapping[str, FloatArray]) -> None:

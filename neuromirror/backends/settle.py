@@ -67,7 +67,7 @@ def deviation_arriving(plan: Plan, group: tuple[Axons, ...], signals: Arrays, be
     """Return the sum of the deviations from baseline that one_to_one projections bring, (example, cell)."""
     total: Any = 0.0
     for axons in group:
-        baseline = plan.beta if beta is None else beta[axons.source]
+        baseline: Any = plan.beta if beta is None else beta[axons.source]
         if beta is not None and axons.permutation is not None:
             baseline = baseline[axons.permutation]
         total = total + (arriving(axons, signals) - baseline)
@@ -105,7 +105,13 @@ def _forward(
 
 
 def _feedback(
-    plan: Plan, mode: ModePlan, weights: Arrays, signals: Arrays, name: str, targets: Arrays, zeros: Callable[[str], Any]
+    plan: Plan,
+    mode: ModePlan,
+    weights: Arrays,
+    signals: Arrays,
+    name: str,
+    targets: Arrays,
+    zeros: Callable[[str], Any],
 ) -> Any:
     if name in mode.drives:
         return deviation_arriving(plan, mode.drives[name], signals)

@@ -9,9 +9,9 @@ from functools import cached_property
 import numpy as np
 
 from neuromirror import seeds
-from neuromirror.plan import FloatArray, ModePlan, Plan, initial
-from neuromirror.circuit.description import Init
 from neuromirror.backends.settle import settle
+from neuromirror.circuit.description import Init
+from neuromirror.plan import FloatArray, ModePlan, Plan, initial
 
 
 @dataclass(frozen=True)

@@ -32,9 +32,7 @@ class _Context:
     locate: Callable[[Path], tuple[str | None, int | None]]
     dropped: set[Path]
 
-    def problem(
-        self, name: str, path: Path, message: str, severity: Literal["error", "warning"] = "error"
-    ) -> Problem:
+    def problem(self, name: str, path: Path, message: str, severity: Literal["error", "warning"] = "error") -> Problem:
         file, line = self.locate(path)
         return Problem(
             name=name, path=".".join(map(str, path)), message=message, severity=severity, file=file, line=line
@@ -78,7 +76,7 @@ def _code(c: _Context) -> Iterator[Problem]:
         yield c.problem("beta-of-zero-mean", ("code", "beta"), "a zero-mean code has no beta. Take it out.")
     if code.kind == "push_pull":
         yield c.problem(
-            "not-built", ("code", "kind"), "push-pull is not built yet. Use kind = \"baseline\" or \"zero_mean\"."
+            "not-built", ("code", "kind"), 'push-pull is not built yet. Use kind = "baseline" or "zero_mean".'
         )
 
 
@@ -114,7 +112,9 @@ def _populations(c: _Context) -> Iterator[Problem]:
         yield from c.missing("cells", population.cell, (*path, "cell"), "cell")
         if population.bias is not None:
             if population.path == "feedback":
-                yield c.problem("feedback-bias", (*path, "bias"), "only cells of the forward path have a bias b (eq. 1).")
+                yield c.problem(
+                    "feedback-bias", (*path, "bias"), "only cells of the forward path have a bias b (eq. 1)."
+                )
             yield from _init(c, population.bias, (*path, "bias"), (math.prod(population.shape),))
 
 
@@ -216,7 +216,7 @@ def _one_to_one(c: _Context, path: Path, projection: Projection, source: int, ta
         yield c.problem(
             "wrong-shape",
             path,
-            f"one_to_one, but source {projection.source} has {source} cells and target {projection.target} has {target}.",
+            f"one_to_one, but source {projection.source} has {source} cells and target {projection.target} {target}.",
         )
     permutation = projection.permutation
     if permutation is not None and sorted(permutation) != list(range(target)):
@@ -252,7 +252,7 @@ def _mirrors(c: _Context) -> Iterator[Problem]:
             yield c.problem(
                 "wrong-mirror",
                 (*path, "mirrors"),
-                f"{name} leads from layer {_layers(ends)[0]} to {_layers(ends)[1]}, but {projection.mirrors} from layer "
+                f"{name} leads from layer {_layers(ends)[0]} to {_layers(ends)[1]}, but {projection.mirrors} from "
                 f"{_layers(opposite)[1]} to {_layers(opposite)[0]}. A B leads back where its W comes from.",
             )
         elif [math.prod(p.shape) for p in ends if p] != [math.prod(p.shape) for p in opposite if p]:
@@ -292,7 +292,9 @@ def _rules(c: _Context) -> Iterator[Problem]:
         if updater.decay == 0:
             yield c.problem("no-decay", up, "a memory needs a decay above 0: the weight tends to ⟨drive⟩/decay.")
         if updater.memory_from is not None and isinstance(updater.memory_from, int) != isinstance(updater.memory, int):
-            yield c.problem("mixed-memory", (*up, "memory_from"), "give memory and memory_from both as times or both as examples.")
+            yield c.problem(
+                "mixed-memory", (*up, "memory_from"), "give memory and memory_from both as times or both as examples."
+            )
 
 
 def _modes(c: _Context) -> Iterator[Problem]:
@@ -306,7 +308,9 @@ def _modes(c: _Context) -> Iterator[Problem]:
         for population in (*mode.input, *mode.noise):
             found = c.circuit.populations.get(population)
             if found is not None and found.path != "forward":
-                yield c.problem("wrong-path", path, f"{population} is a feedback population: input and noise go to forward cells.")
+                yield c.problem(
+                    "wrong-path", path, f"{population} is a feedback population: input and noise go to forward cells."
+                )
         yield from _compare(c, path, mode)
         yield from _learn(c, path, mode)
         yield from _noise(c, path, mode)
@@ -325,8 +329,13 @@ def _compare(c: _Context, path: Path, mode: Mode) -> Iterator[Problem]:
             yield c.problem("bad-compare", place, f"'{text}': expected \"POPULATION - target\".")
             continue
         yield from c.missing("populations", match[1], place, "population")
-        if {c.size(population), c.size(match[1])} != {c.size(population)} and None not in (c.size(population), c.size(match[1])):
-            yield c.problem("wrong-shape", place, f"{match[1]} has {c.size(match[1])} cells and {population} {c.size(population)}.")
+        if {c.size(population), c.size(match[1])} != {c.size(population)} and None not in (
+            c.size(population),
+            c.size(match[1]),
+        ):
+            yield c.problem(
+                "wrong-shape", place, f"{match[1]} has {c.size(match[1])} cells and {population} {c.size(population)}."
+            )
 
 
 def _learn(c: _Context, path: Path, mode: Mode) -> Iterator[Problem]:
@@ -337,13 +346,17 @@ def _learn(c: _Context, path: Path, mode: Mode) -> Iterator[Problem]:
         if ("projections", learner) in c.dropped or ("populations", learner.removesuffix(".bias")) in c.dropped:
             continue
         if learner not in known:
-            yield c.problem("unknown-learner", place, f"there is nothing to learn in '{learner}'. {suggestion(learner, known)}")
+            yield c.problem(
+                "unknown-learner", place, f"there is nothing to learn in '{learner}'. {suggestion(learner, known)}"
+            )
             continue
         projection = c.circuit.projections.get(learner)
         if projection is not None and projection.role != "synapse":
             yield c.problem("unknown-learner", place, f"{learner} copies and has no weights that could learn.")
         if projection is not None and projection.transport != "none":
-            yield c.problem("learning-transport", place, f"{learner} is transported from {projection.mirrors} and cannot learn.")
+            yield c.problem(
+                "learning-transport", place, f"{learner} is transported from {projection.mirrors} and cannot learn."
+            )
         target = projection.target if projection is not None else learner.removesuffix(".bias")
         if rule in c.circuit.rules:
             yield from _visible(c, place, mode, rule, target, is_bias=projection is None)
@@ -357,12 +370,18 @@ def _visible(c: _Context, place: Path, mode: Mode, rule: str, target: str, *, is
     except ExpressionError:
         return
     if is_bias and (seen := names & ({*PRESYNAPTIC, *SYNAPTIC} - {"w"})):
-        yield c.problem("bias-rule", place, f"a bias has no presynaptic cell, but rule '{rule}' names {', '.join(sorted(seen))}.")
+        yield c.problem(
+            "bias-rule", place, f"a bias has no presynaptic cell, but rule '{rule}' names {', '.join(sorted(seen))}."
+        )
     arriving = {p.role for n, p in c.circuit.projections.items() if p.target == target and n in mode.on}
     if "error" in names and "error" not in arriving:
-        yield c.problem("no-error", place, f"rule '{rule}' needs the error, but no error projection to {target} is on in this mode.")
+        yield c.problem(
+            "no-error", place, f"rule '{rule}' needs the error, but no error projection to {target} is on in this mode."
+        )
     if "cross" in names and not arriving & {"drive", "gate"}:
-        yield c.problem("no-cross", place, f"rule '{rule}' names cross, but no forward signal reaches {target} in this mode.")
+        yield c.problem(
+            "no-cross", place, f"rule '{rule}' names cross, but no forward signal reaches {target} in this mode."
+        )
 
 
 def _noise(c: _Context, path: Path, mode: Mode) -> Iterator[Problem]:
@@ -372,8 +391,8 @@ def _noise(c: _Context, path: Path, mode: Mode) -> Iterator[Problem]:
             yield c.problem(
                 "noisy-layer-driven",
                 (*path, "on"),
-                f"{projection.target} is noisy while its input {name} is on: its cells are then correlated, which B copies. "
-                f"Leave {name} out of on.",
+                f"{projection.target} is noisy while its input {name} is on: its cells are then correlated, which B "
+                f"copies. Leave {name} out of on.",
                 "warning",
             )
     for name in mode.learn:
@@ -383,8 +402,8 @@ def _noise(c: _Context, path: Path, mode: Mode) -> Iterator[Problem]:
             yield c.problem(
                 "noisy-neighbours",
                 (*path, "learn", name),
-                f"{name} learns while both {forward.source} and {forward.target} are noisy; the noise of {forward.target} only "
-                "blurs what it learns. Let layers take turns (8.5).",
+                f"{name} learns while both {forward.source} and {forward.target} are noisy; the noise of "
+                f"{forward.target} only blurs what it learns. Let layers take turns (8.5).",
                 "warning",
             )
 
@@ -403,7 +422,9 @@ def _cycles(c: _Context, path: Path, mode: Mode) -> Iterator[Problem]:
         cycle = nx.find_cycle(graph)
     except nx.NetworkXNoCycle:
         return
-    yield c.problem("cycle", (*path, "on"), f"the signal runs in a circle: {' → '.join(a for a, _ in cycle)} → {cycle[0][0]}.")
+    yield c.problem(
+        "cycle", (*path, "on"), f"the signal runs in a circle: {' → '.join(a for a, _ in cycle)} → {cycle[0][0]}."
+    )
 
 
 def _stimulus(c: _Context) -> Iterator[Problem]:
@@ -412,7 +433,11 @@ def _stimulus(c: _Context) -> Iterator[Problem]:
     for name, mode in c.circuit.modes.items():
         if mode.input or mode.compare:
             part = "input" if mode.input else "compare"
-            yield c.problem("no-stimulus", ("modes", name, part), 'nothing says where inputs come from. Add [stimulus] kind = "teacher".')
+            yield c.problem(
+                "no-stimulus",
+                ("modes", name, part),
+                'nothing says where inputs come from. Add [stimulus] kind = "teacher".',
+            )
 
 
 def _schedule(c: _Context) -> Iterator[Problem]:
@@ -434,6 +459,8 @@ def _steps(c: _Context, items: tuple[Item, ...], path: Path) -> Generator[Proble
         if (item.duration is None) == (item.examples is None):
             found = "neither" if item.duration is None else "both"
             yield c.problem(
-                "step-length", here, f'a step has a duration, such as "20 s", or examples, such as 5000; this has {found}.'
+                "step-length",
+                here,
+                f'a step has a duration, such as "20 s", or examples, such as 5000; this has {found}.',
             )
     return total

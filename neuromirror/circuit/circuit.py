@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -15,7 +15,7 @@ import tomli_w
 from neuromirror.circuit import templates
 from neuromirror.circuit.capabilities import capabilities, unsupported
 from neuromirror.circuit.checks import check
-from neuromirror.circuit.description import CIRCUIT_PARTS, PROTOCOL_PARTS, Description, Item, Repeat, Step
+from neuromirror.circuit.description import CIRCUIT_PARTS, PROTOCOL_PARTS, Description
 from neuromirror.circuit.graph import build_graph
 from neuromirror.circuit.validate import Path, validate
 from neuromirror.errors import CircuitError, Problem
@@ -85,7 +85,7 @@ class Circuit:
         self.check()
         assert self._validation.description is not None
         ordered = _ordered(self._validation.description)
-        return ordered.model_copy(update={"schedule": tuple(_flat(ordered.schedule))})
+        return ordered.model_copy(update={"schedule": tuple(templates.flat(ordered.schedule))})
 
     @property
     def name(self) -> str:
@@ -145,14 +145,4 @@ def _ordered(description: Description) -> Description:
         name: rule.model_copy(update={"constants": dict(sorted(rule.constants.items()))})
         for name, rule in sorted(expanded.rules.items())
     }
-    return expanded.model_copy(
-        update={**ordered, "rules": rules, "modes": modes}
-    )
-
-
-def _flat(items: tuple[Item, ...]) -> Iterator[Step]:
-    for item in items:
-        if isinstance(item, Repeat):
-            yield from list(_flat(item.steps)) * item.repeat
-        else:
-            yield item
+    return expanded.model_copy(update={**ordered, "rules": rules, "modes": modes})

@@ -7,6 +7,7 @@ does not know.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, PlainSerializer, Tag
@@ -17,14 +18,14 @@ SCHEMA = 1
 """Version of the file format, apart from the package's."""
 
 
-def _quantity(dimension: Dimension, *, positive: bool) -> Any:
+def _reader(dimension: Dimension, *, positive: bool) -> Callable[[object], Quantity]:
     def read(value: object) -> Quantity:
         quantity = parse_quantity(value, dimension)
         if quantity.si < 0 or (positive and quantity.si == 0):
             raise ValueError(f"{quantity} is {'not above' if positive else 'below'} zero.")
         return quantity
 
-    return Annotated[Quantity, BeforeValidator(read), PlainSerializer(str)]
+    return read
 
 
 def _voltage(value: object) -> Quantity:
@@ -34,7 +35,7 @@ def _voltage(value: object) -> Quantity:
 def _memory(value: object) -> Quantity | int:
     if isinstance(value, int) and not isinstance(value, bool):
         if value < 1:
-            raise ValueError(f"{value} is not above zero. Expected a number of examples, or a time such as \"60 s\".")
+            raise ValueError(f'{value} is not above zero. Expected a number of examples, or a time such as "60 s".')
         return value
     quantity = parse_quantity(value, "time")
     if quantity.si <= 0:
@@ -43,7 +44,7 @@ def _memory(value: object) -> Quantity | int:
 
 
 def _default_bias(value: object) -> Quantity | str:
-    return value if value == "calibrate" else _voltage(value)
+    return "calibrate" if value == "calibrate" else _voltage(value)
 
 
 def _step_kind(value: object) -> str:
@@ -54,13 +55,13 @@ def _plain(value: object) -> object:
     return str(value) if isinstance(value, Quantity) else value
 
 
-Time = _quantity("time", positive=True)
-Delay = _quantity("time", positive=False)
-Rate = _quantity("rate", positive=True)
+Time = Annotated[Quantity, BeforeValidator(_reader("time", positive=True)), PlainSerializer(str)]
+Delay = Annotated[Quantity, BeforeValidator(_reader("time", positive=False)), PlainSerializer(str)]
+Rate = Annotated[Quantity, BeforeValidator(_reader("rate", positive=True)), PlainSerializer(str)]
 Voltage = Annotated[Quantity, BeforeValidator(_voltage), PlainSerializer(str)]
 Memory = Annotated[Quantity | int, BeforeValidator(_memory), PlainSerializer(_plain)]
 DefaultBias = Annotated[Quantity | Literal["calibrate"], BeforeValidator(_default_bias), PlainSerializer(_plain)]
-Spread = _quantity("voltage", positive=False)
+Spread = Annotated[Quantity, BeforeValidator(_reader("voltage", positive=False)), PlainSerializer(str)]
 Finite = Annotated[float, Field(allow_inf_nan=False, strict=True)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
@@ -74,7 +75,8 @@ def _values(value: object) -> object:
     nested = {isinstance(row, list | tuple) for row in value}
     if len(nested) > 1 or len({len(row) for row in rows}) > 1:
         raise ValueError("the rows are not equally long.")
-    if any(isinstance(x, bool) or not isinstance(x, int | float) or not math.isfinite(x) for row in rows for x in row):
+    entries = [entry for row in rows for entry in row]
+    if not all(isinstance(x, int | float) and not isinstance(x, bool) and math.isfinite(x) for x in entries):
         raise ValueError("an entry is not a finite number.")
     return tuple(tuple(map(float, row)) for row in value) if True in nested else tuple(map(float, value))
 
@@ -106,8 +108,9 @@ class Code(Model):
 class Cell(Model):
     """A kind of cell: `activation` on the rate backends, the rest on the spiking one (leaky integrate-and-fire).
 
-    ``tau_syn`` is the decay of synaptic currents. ``noise`` is the standard deviation that intrinsic white noise gives the free membrane; ``default_bias`` is b⁻ of
-    Appendix B, in the membrane's voltage above rest, or ``"calibrate"``: whatever makes the cell fire at beta.
+    ``tau_syn`` is the decay of synaptic currents. ``noise`` is the standard deviation that intrinsic white noise gives
+    the free membrane; ``default_bias`` is b⁻ of Appendix B, in the membrane's voltage above rest, or ``"calibrate"``:
+    whatever makes the cell fire at beta.
     """
 
     activation: Literal["relu", "linear", "tanh", "rectified_tanh"] = "relu"

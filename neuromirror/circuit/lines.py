@@ -6,13 +6,14 @@ TOML it stops and returns what it has.
 
 from __future__ import annotations
 
+import contextlib
 import tomllib
 from collections.abc import Mapping, Sequence
 
 Path = tuple[str | int, ...]
 
 
-class _Stop(Exception):
+class _StopError(Exception):
     """The text is not what the scanner expects."""
 
 
@@ -30,10 +31,8 @@ def key_lines(text: str) -> dict[Path, int]:
         From key paths, as they address what `tomllib` returns, to lines; what is mentioned twice has its first line.
     """
     scanner = _Scanner(text)
-    try:
+    with contextlib.suppress(_StopError, IndexError, RecursionError):
         scanner.document()
-    except (_Stop, IndexError, RecursionError):
-        pass
     return scanner.lines
 
 
@@ -112,7 +111,7 @@ class _Scanner:
         while self.at < len(self.text) and (self.text[self.at].isalnum() or self.text[self.at] in "-_"):
             self.at += 1
         if self.at == start:
-            raise _Stop
+            raise _StopError
         return self.text[start : self.at]
 
     def _value(self, path: Path) -> None:
@@ -129,7 +128,7 @@ class _Scanner:
             while self.at < len(self.text) and self.text[self.at] not in ",]}#\r\n":
                 self.at += 1
             if self.at == start:
-                raise _Stop
+                raise _StopError
 
     def _array(self, path: Path) -> None:
         self.at += 1
@@ -152,7 +151,7 @@ class _Scanner:
         self.at += len(fence)
         while not self.text.startswith(fence, self.at):
             if self.at >= len(self.text) or (len(fence) == 1 and self.text[self.at] == "\n"):
-                raise _Stop
+                raise _StopError
             self.at += 2 if quote == '"' and self.text[self.at] == "\\" else 1
         self.at += len(fence)
         while len(fence) == 3 and self._peek(or_end=True) == quote:
@@ -174,13 +173,13 @@ class _Scanner:
         if self.at >= len(self.text):
             if or_end:
                 return ""
-            raise _Stop
+            raise _StopError
         return self.text[self.at]
 
     def _expect(self, character: str) -> None:
         self._skip(" \t")
         if self._peek() != character:
-            raise _Stop
+            raise _StopError
         self.at += 1
 
     def _here(self) -> int:

@@ -14,6 +14,8 @@ from neuromirror.errors import CircuitError, Problem, RequestError, suggestion
 
 MAX_FILE_BYTES = 16 * 2**20
 
+Places = dict[tuple[str | int, ...], tuple[str | None, int | None]]
+
 
 def load(circuit: str | Path, changes: Iterable[str] = ()) -> Circuit:
     """Load a circuit file.
@@ -53,7 +55,7 @@ def from_text(text: str, *, file: str | None = None, changes: Iterable[str] = ()
         found = "nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise CircuitError([Problem(name="not-toml", path="", message=f"not TOML: {found}.", file=file)]) from error
     lines = key_lines(text)
-    places = {path: (file, line) for path, line in lines.items()}
+    places: Places = {path: (file, line) for path, line in lines.items()}
     for change in changes:
         _apply(tables, change, places)
 
@@ -113,11 +115,11 @@ def _syntax_problem(text: str, error: tomllib.TOMLDecodeError, file: str | None)
     return Problem(name="not-toml", path="", message=f"not TOML: {message}.", file=file, line=line)
 
 
-def _apply(tables: dict[str, Any], change: str, places: dict[tuple[str | int, ...], tuple[str | None, int | None]]) -> None:
+def _apply(tables: dict[str, Any], change: str, places: Places) -> None:
     name, equals, value = change.partition("=")
     name = name.strip()
     if not equals or not name:
-        raise RequestError(f"--set {change}: expected dotted.name=value, such as schedule.0.duration=\"5 s\".")
+        raise RequestError(f'--set {change}: expected dotted.name=value, such as schedule.0.duration="5 s".')
     keys = _keys(name, tables)
     parent = _parent(tables, keys, change)
     if not value.strip():
@@ -126,13 +128,12 @@ def _apply(tables: dict[str, Any], change: str, places: dict[tuple[str | int, ..
         except (KeyError, IndexError) as error:
             raise RequestError(f"--set {change}: there is no {name} to take out.") from error
         return
-    if isinstance(parent, list) and keys[-1] == len(parent):
-        parent.append(_value(value))
+    if isinstance(parent, dict):
+        parent[str(keys[-1])] = _value(value)
+    elif isinstance(keys[-1], int) and keys[-1] <= len(parent):
+        parent[keys[-1] : keys[-1] + 1] = [_value(value)]
     else:
-        try:
-            parent[keys[-1]] = _value(value)
-        except (IndexError, TypeError) as error:
-            raise RequestError(f"--set {change}: {name} has {len(parent)} items.") from error
+        raise RequestError(f"--set {change}: there are {len(parent)} items, from 0 to {len(parent) - 1}.")
     places[tuple(keys)] = (f"--set {change}", None)
 
 
@@ -144,7 +145,9 @@ def _keys(name: str, tables: Mapping[str, Any]) -> list[str | int]:
     while parts:
         if isinstance(here, list):
             if not parts[0].isdecimal():
-                raise RequestError(f"{name}: '{parts[0]}' stands where a list wants a number from 0 to {len(here) - 1}.")
+                raise RequestError(
+                    f"{name}: '{parts[0]}' stands where a list wants a number from 0 to {len(here) - 1}."
+                )
             key: str | int = int(parts.pop(0))
             here = here[key] if key < len(here) else None
         else:

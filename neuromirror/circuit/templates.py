@@ -6,7 +6,19 @@ the same name wins over what a short form would make.
 
 from __future__ import annotations
 
-from neuromirror.circuit.description import Description, Feedback, Init, Layers, Population, Projection
+from collections.abc import Iterator
+
+from neuromirror.circuit.description import (
+    Description,
+    Feedback,
+    Init,
+    Item,
+    Layers,
+    Population,
+    Projection,
+    Repeat,
+    Step,
+)
 
 
 def expand(description: Description) -> Description:
@@ -59,9 +71,7 @@ def _forward(layers: Layers, cell: str) -> tuple[dict[str, Population], dict[str
     return populations, projections
 
 
-def _feedback(
-    feedback: Feedback, layers: Layers, cell: str
-) -> tuple[dict[str, Population], dict[str, Projection]]:
+def _feedback(feedback: Feedback, layers: Layers, cell: str) -> tuple[dict[str, Population], dict[str, Projection]]:
     mirrored = [layer for layer in range(1, len(layers.sizes)) if f"W{layer}" not in feedback.skip]
     needed = sorted({layer - 1 for layer in mirrored} | set(range(1, len(layers.sizes))))
     populations = {
@@ -80,11 +90,20 @@ def _feedback(
         for layer in mirrored
     }
     for layer in needed:
-        cross = {"source": f"y{layer}", "target": f"d{layer}", "connector": "one_to_one"}
-        projections[f"x{layer}"] = Projection(role="drive", delay=feedback.cross_delay, **cross)
-        projections[f"g{layer}"] = Projection(role="gate", **cross)
+        y, d = f"y{layer}", f"d{layer}"
+        projections[f"x{layer}"] = Projection(
+            source=y, target=d, connector="one_to_one", role="drive", delay=feedback.cross_delay
+        )
+        projections[f"g{layer}"] = Projection(source=y, target=d, connector="one_to_one", role="gate")
         if layer:
-            projections[f"e{layer}"] = Projection(
-                source=f"d{layer}", target=f"y{layer}", connector="one_to_one", role="error"
-            )
+            projections[f"e{layer}"] = Projection(source=d, target=y, connector="one_to_one", role="error")
     return populations, projections
+
+
+def flat(items: tuple[Item, ...]) -> Iterator[Step]:
+    """Yield the steps of a schedule in the order in which they run, repeats written out."""
+    for item in items:
+        if isinstance(item, Repeat):
+            yield from list(flat(item.steps)) * item.repeat
+        else:
+            yield item

@@ -94,7 +94,9 @@ def problem(path: Path, item: Any, locate: Locate, found: list[tuple[Path, Any]]
     kind, value = item["type"], item.get("input")
     name, message = "wrong-value", f"{item['msg']}. Found {_short(value)}."
     if kind == "extra_forbidden":
-        meant = next((other for other, one in found if one["type"] == "missing" and _misspelt(other, found) == path), None)
+        meant = next(
+            (other for other, one in found if one["type"] == "missing" and _misspelt(other, found) == path), None
+        )
         hint = suggestion(str(path[-1]), fields_at(path[:-1])) if meant is None else f"Did you mean '{meant[-1]}'?"
         name, message = "unknown-field", f"unknown field. {hint}"
     elif kind == "missing":
@@ -105,7 +107,10 @@ def problem(path: Path, item: Any, locate: Locate, found: list[tuple[Path, Any]]
         allowed = [choice.strip().strip("'") for choice in item["ctx"]["expected"].replace(" or ", ",").split(",")]
         message = f"{_short(value)} is not allowed. {suggestion(str(value), allowed)} Allowed: {', '.join(allowed)}."
         if path == ("schema",):
-            name, message = "unknown-schema", f"version {_short(value)} of the format is not known. This version reads 1."
+            name, message = (
+                "unknown-schema",
+                f"version {_short(value)} of the format is not known. This version reads 1.",
+            )
     elif kind in _EXPECTED:
         message = f"found {_short(value)}, expected {_EXPECTED[kind]}."
     file, line = locate(path)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.optimize import brentq
@@ -103,7 +104,8 @@ class LIF:
                     f"cells refractory for {self.refractory_s * 1e3:g} ms cannot be made to fire at {rate_Hz:g} Hz in "
                     f"steps of {dt_s * 1e3:g} ms. Lower code.beta, the refractory period or time.dt."
                 )
-        return float(brentq(lambda current: self.rate_Hz(current, dt_s) - rate_Hz, low, high, xtol=1e-12))
+        found: Any = brentq(lambda current: self.rate_Hz(current, dt_s) - rate_Hz, low, high, xtol=1e-12)
+        return float(found)
 
 
 def synaptic_kick(tau_m_s: float, tau_syn_s: float, dt_s: float) -> float:

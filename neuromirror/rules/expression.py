@@ -94,7 +94,9 @@ class Term:
             side: tuple(_factor(f"1/({factor.text})") for factor in getattr(divisor, side))
             for side in ("pre", "post", "w")
         }
-        return Term(self.sign * divisor.sign, self.pre + inverse["pre"], self.post + inverse["post"], self.w + inverse["w"])
+        return Term(
+            self.sign * divisor.sign, self.pre + inverse["pre"], self.post + inverse["post"], self.w + inverse["w"]
+        )
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,12 @@ class Drive:
             if isinstance(node.value, bool) or not isinstance(node.value, int | float) or not math.isfinite(node.value):
                 raise ExpressionError(f"{node.value!r} is not a finite number.")
         elif isinstance(node, ast.Call):
-            if not isinstance(node.func, ast.Name) or node.func.id not in FUNCTIONS or len(node.args) != 1 or node.keywords:
+            if (
+                not isinstance(node.func, ast.Name)
+                or node.func.id not in FUNCTIONS
+                or len(node.args) != 1
+                or node.keywords
+            ):
                 raise ExpressionError(
                     f"'{ast.unparse(node)}': only {', '.join(sorted(FUNCTIONS))} can be called, with one argument."
                 )
@@ -150,8 +157,9 @@ class Drive:
             if isinstance(node.op, ast.Pow) and not _is_small_number(node.right):
                 raise ExpressionError(f"'{ast.unparse(node)}': an exponent must be a number from -16 to 16.")
         elif not isinstance(node, (*_OPERATORS, ast.UnaryOp, ast.USub, ast.UAdd, ast.Load)):
+            found = ast.unparse(node) if isinstance(node, ast.expr) else type(node).__name__
             raise ExpressionError(
-                f"'{ast.unparse(node) if isinstance(node, ast.expr) else type(node).__name__}' is not allowed in a drive. "
+                f"'{found}' is not allowed in a drive. "
                 f"Use + - * / **, numbers, {', '.join(sorted(FUNCTIONS))} and the variables."
             )
         if isinstance(node, ast.Name) and node.id in FUNCTIONS and not self._called(node):

@@ -42,10 +42,13 @@ noise_kick : 1 (shared)
 signal_decay : 1 (shared)
 signal_kick : 1 (shared)
 """
-"""Variables of every cell: ``drive`` is what the membrane tends to in this window without noise; ``unit_current``
-shifts the rate by one code unit, and ``jump`` is what a spike adds to the ``synaptic`` current through a weight
-of 1, so that a presynaptic unit shifts the rate by one unit too; ``gain`` is φ' where a gate acts; ``cancel`` is what the synaptic input
-is expected to be, and is taken away from it: its mean (W(y − β) of eq. 13), or the target of a comparison."""
+"""Variables of every cell.
+
+``drive`` is what the membrane tends to in this window without noise. ``unit_current`` shifts the rate by one code
+unit, and ``jump`` is what a spike adds to the ``synaptic`` current through a weight of 1, so that a presynaptic unit
+shifts the rate by one unit too. ``gain`` is φ' where a gate acts. ``cancel`` is what the synaptic input is expected to
+be, and is taken away from it: its mean (W(y − β) of eq. 13), or the target of a comparison.
+"""
 
 RESET = """
 v = v_reset
@@ -62,7 +65,8 @@ def membrane_step(equations: object, variables: object, method_options: object =
     return """
     noise_current = noise_decay*noise_current + noise_kick*randn()
     target_v = drive + noise_current*noise_sd - gain*cancel*unit_current
-    v = v + int(not_refractory)*((target_v - v)*(1 - membrane_decay) + gain*synaptic*synaptic_kick + membrane_kick*randn())
+    change = (target_v - v)*(1 - membrane_decay) + gain*synaptic*synaptic_kick + membrane_kick*randn()
+    v = v + int(not_refractory)*change
     synaptic = synaptic*synaptic_decay
     signal = signal*signal_decay
     """
@@ -93,6 +97,7 @@ cross = cross*(1 - clears(t))
 noise_sd = noise_sds(mode_now*second, i)*unit_current
 gated = gates(mode_now*second, i)
 cancel = cancels(mode_now*second, i) + expected(row_of_tick(t)*second, i)
-drive = default_bias*default_biases(mode_now*second, i) + unit_current*(inputs(row_of_tick(t)*second, i) + b*bias_on(mode_now*second))
+learned_bias = b*bias_on(mode_now*second)
+drive = default_bias*default_biases(mode_now*second, i) + unit_current*(inputs(row_of_tick(t)*second, i) + learned_bias)
 """
 """What changes where a window begins: the mode, the stimulus, counts back to zero."""

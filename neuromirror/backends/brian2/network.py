@@ -107,9 +107,7 @@ class SpikingNetwork:
             "signal_kicks": np.array([1 / (tau * plan.unit_Hz) for _, tau in kinds]),
             "noise_decays": decays,
             "noise_kicks": np.sqrt(1 - decays**2),
-            "noise_sds": self._per_cell(
-                {m.name: {p: n.sd for p, n in m.noise.items()} for m in modes}
-            ),
+            "noise_sds": self._per_cell({m.name: {p: n.sd for p, n in m.noise.items()} for m in modes}),
             "gates": self._per_cell({m.name: dict.fromkeys(m.gates, 1.0) for m in modes}),
             "default_biases": 1.0 - self._per_cell({m.name: dict.fromkeys(m.drives, 1.0) for m in modes}),
             "bias_on": np.array([float(mode.bias_on) for mode in modes]),
@@ -164,7 +162,9 @@ class SpikingNetwork:
     # -- objects --------------------------------------------------------------------------------------------------
 
     def _build_cells(self) -> None:
-        crossed = any(mode.gates or mode.errors or mode.compare for mode in map(self.plan.modes.get, self.scheduled) if mode)
+        crossed = any(
+            mode.gates or mode.errors or mode.compare for mode in map(self.plan.modes.get, self.scheduled) if mode
+        )
         seen = {name for learners in self.learners.values() for one in learners for name in one.rule.drive.names}
         self.crossed = crossed or bool(seen & {"error", "cross"})
         step = equations.gated_membrane_step if self.crossed else equations.membrane_step
@@ -174,7 +174,7 @@ class SpikingNetwork:
             equations.CELLS + extra,
             threshold="v > v_threshold",
             reset=equations.RESET,
-            refractory="refractory_period",
+            refractory="refractory_period",  # pyright: ignore[reportArgumentType]
             method=step,
             namespace={
                 **{name: table for name, table in self.tables.items()},
@@ -335,7 +335,9 @@ class SpikingNetwork:
 
     def _monitor(self, source: Any, variable: str, name: str) -> Any:
         interval_s = self.snapshot_ticks * self.grid.tick_s
-        return b2.StateMonitor(source, variable, record=True, dt=interval_s * b2.second, when="start", order=4, name=name)
+        return b2.StateMonitor(
+            source, variable, record=True, dt=interval_s * b2.second, when="start", order=4, name=name
+        )
 
     @cached_property
     def snapshot_ticks(self) -> int:
@@ -392,5 +394,3 @@ def _update(name: str, variable: str, learners: list[Learner], names: Mapping[st
     key = name.replace(".", "_")
     terms = [f"update_{one.rule.name}_{key}(t)*({one.rule.drive.brian2(names)})" for one in learners]
     return f"{variable} = update_keep_{key}(t)*{variable} + {' + '.join(terms)}"
-
-

@@ -59,5 +59,3 @@ def _product(
     for factor in factors:
         product = product * factor.evaluate({**constants, **values}, FUNCTIONS)
     return product
-
-

@@ -50,9 +50,7 @@ class TorchEngine:
             inputs={name: self._tensor(array) for name, array in inputs.items()},
             noise=self._noise,
             targets=wanted,
-            zeros=lambda name: torch.zeros(
-                examples, self.plan.sizes[name], dtype=self.dtype, device=self.device
-            ),
+            zeros=lambda name: torch.zeros(examples, self.plan.sizes[name], dtype=self.dtype, device=self.device),
             tanh=torch.tanh,
         )
         errors = [self._signals[source] - wanted[name] for name, source in mode.compare.items()]
