@@ -19,20 +19,30 @@ from neuromirror.errors import RequestError
 from neuromirror.plan import FloatArray, Plan
 
 TARGETS = ("numpy", "cython", "cpp_standalone")
-_LONG_RUN_S = 60.0
-"""Estimated time of one run, in seconds, from which a program is optimised at length."""
 
 
 def _costs_s(plan: Plan, runs: int) -> dict[str, float]:
     """Return rough times of the targets that `auto` chooses from, in seconds, as measured on two cores."""
+    steps, visits = _work(plan, runs)
+    costs = {"numpy": 1.0 + 300e-6 * steps + 40e-9 * visits}
+    if standalone.compiler() is not None:
+        costs["cpp_standalone"] = 4.5 + _running_s(plan, runs)
+    return costs
+
+
+def _running_s(plan: Plan, runs: int) -> float:
+    """Return the rough time of a standalone program's runs, in seconds, building apart."""
+    steps, visits = _work(plan, runs)
+    return (2e-6 + 50e-9 * sum(plan.sizes.values())) * steps + 3e-9 * visits
+
+
+def _work(plan: Plan, runs: int) -> tuple[float, float]:
+    """Return the number of time steps of all runs, and of synapses that spikes and updates visit."""
     dt_s = plan.description.time.dt.s
     steps = runs * plan.phases[-1].stop_s / dt_s
     weights = sum(plan.sizes[p.source] * plan.sizes[p.target] for p in plan.description.projections.values())
-    visits = steps * weights * max(plan.beta * plan.unit_Hz, 1.0) * dt_s
-    costs = {"numpy": 1.0 + 300e-6 * steps + 40e-9 * visits}
-    if standalone.compiler() is not None:
-        costs["cpp_standalone"] = 6.0 + (2e-6 + 50e-9 * sum(plan.sizes.values())) * steps + 3e-9 * visits
-    return costs
+    window_s = min(phase.window_s for phase in plan.phases)
+    return steps, steps * weights * dt_s * (max(plan.beta * plan.unit_Hz, 1.0) + 2 / window_s)
 
 
 class _Brian2:
@@ -83,7 +93,7 @@ def _run_standalone(plans: list[Plan], recorders: list[Recorder], options: Optio
             spiking = SpikingNetwork(plans[0], options.points)
             b2.device.insert_code("before_network_run", standalone.SEED_CODE)
             spiking.network.run(_duration(spiking), namespace={})
-            standalone.build(Path(folder), long_run=_costs_s(plans[0], 1)["cpp_standalone"] > _LONG_RUN_S)
+            standalone.build(Path(folder), running_s=_running_s(plans[0], len(plans)))
             for index, (plan, recorder) in enumerate(zip(plans, recorders, strict=True)):
                 seed = seeds.integer(plan.seed, "brian2")
                 standalone.execute(_arguments(spiking, plan), seed=seed, results=f"results_{index}")

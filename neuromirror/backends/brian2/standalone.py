@@ -24,27 +24,29 @@ for (auto &generator : brian::_random_generators) generator.seed(std::stoul(std:
 """
 """Takes the seed at run time, so that one program serves all seeds."""
 
+_FLAGS = ["-ffp-contract=off", "-I."]
+"""Without contraction and without -ffast-math, every level of optimisation gives the same numbers."""
 _INCLUDE = re.compile(r'^\s*#include\s*[<"][^>"]+[>"].*$', re.MULTILINE)
 _FUNCTION = re.compile(r"^void (\w+)\(\)", re.MULTILINE)
 
 
 def compiler() -> str | None:
-    """Return the C++ compiler's path, or None where there is none: ``$CXX``, g++ or clang++."""
+    """Return the C++ compiler's command, or None where there is none: ``$CXX``, g++ or clang++."""
     for name in (os.environ.get("CXX", ""), "g++", "c++", "clang++"):
         if name and (path := shutil.which(shlex.split(name)[0])):
-            return path
+            return " ".join([path, *shlex.split(name)[1:]])
     return None
 
 
-def build(directory: Path, *, long_run: bool) -> None:
+def build(directory: Path, *, running_s: float) -> None:
     """Write and compile the program of the active standalone device.
 
     Parameters
     ----------
     directory : Path
         Where the program is built.
-    long_run : bool
-        Whether the run is long enough to be worth Brian2's own, slower optimisation.
+    running_s : float
+        Estimated time of all its runs together, in seconds: what optimising is worth.
 
     Raises
     ------
@@ -53,8 +55,8 @@ def build(directory: Path, *, long_run: bool) -> None:
     """
     b2.device.build(directory=str(directory), compile=False, run=False, with_output=False)
     (directory / "joined.cpp").write_text(joined_source(directory))
-    flags = ["-O3", "-ffast-math", "-fno-finite-math-only"] if long_run else ["-O1"]
-    command = [compiler() or "c++", "-w", "-std=c++11", *flags, "-I.", "joined.cpp", "-o", "main"]
+    level = "-O0" if running_s < 0.5 else "-O1" if running_s < 20 else "-O3"
+    command = [*shlex.split(compiler() or "c++"), "-w", "-std=c++11", level, *_FLAGS, "joined.cpp", "-o", "main"]
     done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
     if done.returncode:
         _build_apart(directory, done.stderr)
