@@ -73,7 +73,8 @@ def _medians(groups: dict[Key, dict[int, float]]) -> list[str]:
             interval = median_interval(list(angles.values()))
             lines.append(
                 f"{circuit}, protocol {protocol}, {backend}, {name}: "
-                f"median {interval.estimate:.2f}° over {len(angles)} seeds, {interval.confidence:.1%} interval {interval.low:.2f}° to {interval.high:.2f}°"
+                f"median {interval.estimate:.2f}° over {len(angles)} seeds, "
+                f"{interval.confidence:.1%} interval {interval.low:.2f}° to {interval.high:.2f}°"
             )
     return lines
 

@@ -68,6 +68,29 @@ def check(
         yield from section(context)
 
 
+def check_short_forms(
+    circuit: Description, locate: Callable[[Path], tuple[str | None, int | None]]
+) -> Iterator[Problem]:
+    """Yield the problems of the short forms themselves, on a description that is not expanded."""
+    c, feedback = _Context(circuit, locate, set()), circuit.feedback
+    if feedback is None:
+        return
+    if circuit.layers is None:
+        yield c.problem("no-layers", ("feedback",), "this short form mirrors [layers], and there are none. Add them.")
+        return
+    if not feedback.distinct:
+        yield c.problem(
+            "not-built",
+            ("feedback", "distinct"),
+            "cells that carry both the forward and the feedback signal (8.1) are not built yet. Use distinct = true.",
+        )
+    known = [f"W{layer}" for layer in range(1, len(circuit.layers.sizes))]
+    for index, name in enumerate(feedback.skip):
+        if name not in known:
+            message = f"[layers] makes no '{name}' whose B could be left out. {suggestion(name, known)}"
+            yield c.problem("unknown-projection", ("feedback", "skip", index), message)
+
+
 def _code(c: _Context) -> Iterator[Problem]:
     code = c.circuit.code
     if code.kind == "baseline" and code.beta is None and ("code", "beta") not in c.dropped:

@@ -14,7 +14,7 @@ import tomli_w
 
 from neuromirror.circuit import templates
 from neuromirror.circuit.capabilities import capabilities, unsupported
-from neuromirror.circuit.checks import check
+from neuromirror.circuit.checks import check, check_short_forms
 from neuromirror.circuit.description import CIRCUIT_PARTS, PROTOCOL_PARTS, Description
 from neuromirror.circuit.graph import build_graph
 from neuromirror.circuit.validate import Path, validate
@@ -65,7 +65,8 @@ class Circuit:
         found = list(self._validation.problems)
         if self._validation.description is not None:
             expanded = _ordered(self._validation.description)
-            semantic = list(check(expanded, self._locate, self._validation.dropped))
+            semantic = list(check_short_forms(self._validation.description, self._locate))
+            semantic += check(expanded, self._locate, self._validation.dropped)
             if named is not None:
                 semantic += unsupported(expanded, named, self._locate)
             found += semantic

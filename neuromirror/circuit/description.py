@@ -273,7 +273,9 @@ class Layers(Model):
 class Feedback(Model):
     """Short form: the feedback path of `Layers`, and its three kinds of cross-projections (8.1, 8.4).
 
-    ``skip`` leaves out the B of the named W's.
+    ``skip`` leaves out the B of the named W's. ``cross_delay`` is what each layer's cross-projection is later than that
+    of the layer above, so that what a B joins was sent at the same time; the top layer's has none. Only ``distinct``
+    cells are built: cells that carry both signals are refused.
     """
 
     distinct: bool = True

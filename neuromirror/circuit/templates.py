@@ -19,6 +19,7 @@ from neuromirror.circuit.description import (
     Repeat,
     Step,
 )
+from neuromirror.units import Quantity
 
 
 def expand(description: Description) -> Description:
@@ -91,9 +92,8 @@ def _feedback(feedback: Feedback, layers: Layers, cell: str) -> tuple[dict[str, 
     }
     for layer in needed:
         y, d = f"y{layer}", f"d{layer}"
-        projections[f"x{layer}"] = Projection(
-            source=y, target=d, connector="one_to_one", role="drive", delay=feedback.cross_delay
-        )
+        delay = Quantity(feedback.cross_delay.si * (needed[-1] - layer), "time")
+        projections[f"x{layer}"] = Projection(source=y, target=d, connector="one_to_one", role="drive", delay=delay)
         projections[f"g{layer}"] = Projection(source=y, target=d, connector="one_to_one", role="gate")
         if layer:
             projections[f"e{layer}"] = Projection(source=d, target=y, connector="one_to_one", role="error")
