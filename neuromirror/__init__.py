@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from neuromirror.circuit.load import load
     from neuromirror.compare import comparison
     from neuromirror.errors import CircuitError, NeuromirrorError, RequestError, RunError, UnsupportedError
-    from neuromirror.record.run import Run, open_run
+    from neuromirror.result import Run, open_run
     from neuromirror.run import run, run_seeds
 
 __version__ = "0.1.0"
@@ -25,12 +25,12 @@ _HOMES = {
     "CircuitError": "neuromirror.errors",
     "NeuromirrorError": "neuromirror.errors",
     "RequestError": "neuromirror.errors",
-    "Run": "neuromirror.record.run",
+    "Run": "neuromirror.result",
     "RunError": "neuromirror.errors",
     "UnsupportedError": "neuromirror.errors",
     "comparison": "neuromirror.compare",
     "load": "neuromirror.circuit.load",
-    "open_run": "neuromirror.record.run",
+    "open_run": "neuromirror.result",
     "run": "neuromirror.run",
     "run_seeds": "neuromirror.run",
 }

@@ -16,7 +16,7 @@ from neuromirror.errors import NeuromirrorError, RequestError
 
 if TYPE_CHECKING:
     from neuromirror.circuit.circuit import Circuit
-    from neuromirror.record.run import Run
+    from neuromirror.result import Run
 
 app = App(
     name="neuromirror",

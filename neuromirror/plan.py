@@ -18,12 +18,11 @@ from numpy.typing import NDArray
 from neuromirror import schedule, seeds
 from neuromirror.circuit.checks import COMPARE
 from neuromirror.circuit.circuit import Circuit
-from neuromirror.circuit.description import Description, Init, Mode, Noise, Signal, Updater
+from neuromirror.circuit.description import Description, Init, Mode, Noise, Signal
+from neuromirror.circuit.rules import rule_of
 from neuromirror.dynamics.activations import ACTIVATIONS, Activation
-from neuromirror.rules.expression import Drive
-from neuromirror.rules.library import library
 from neuromirror.rules.rule import Rule
-from neuromirror.rules.updater import PlainUpdater, Step
+from neuromirror.rules.updater import Step
 
 FloatArray = NDArray[np.float64]
 
@@ -177,9 +176,7 @@ class Plan:
 
     def step(self, learner: Learner, *, examples_seen: int, examples: int, window_s: float) -> Step:
         """Return the coefficients of an update that averages over a number of examples."""
-        updater = learner.rule.updater
-        scale = window_s if updater.memory_in == "seconds" else 1.0
-        return updater.step(seen=examples_seen * scale, span=examples * scale)
+        return learner.rule.updater.step_of(examples_seen=examples_seen, examples=examples, window_s=window_s)
 
 
 def make_plan(circuit: Circuit, seed: int, backend: str | None = None) -> Plan:
@@ -243,26 +240,7 @@ def _order(
 
 
 def _learner(description: Description, name: str, rule_name: str) -> Learner:
-    described = description.rules[rule_name]
-    text = library()[described.drive].drive if described.drive in library() else described.drive
-    rule = Rule(name=rule_name, drive=Drive(text, described.constants), updater=_updater(described.updater))
-    projection = description.projections.get(name)
+    rule, projection = rule_of(description, rule_name), description.projections.get(name)
     if projection is None:
         return Learner(name=name, source=None, target=name.removesuffix(".bias"), rule=rule)
     return Learner(name=name, source=projection.source, target=projection.target, rule=rule)
-
-
-def _updater(updater: Updater) -> PlainUpdater:
-    if updater.memory is None:
-        return PlainUpdater(rate=updater.rate or 0.0, decay=updater.decay, decay_times_rate=updater.decay_times_rate)
-    in_examples = isinstance(updater.memory, int)
-    memory, start = (
-        None if value is None else float(value) if isinstance(value, int) else value.s
-        for value in (updater.memory, updater.memory_from)
-    )
-    return PlainUpdater(
-        decay=updater.decay,
-        memory=memory,
-        memory_from=start,
-        memory_in="examples" if in_examples else "seconds",
-    )

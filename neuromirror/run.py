@@ -18,12 +18,12 @@ from neuromirror.backends.base import Options, Snapshot, load_backend
 from neuromirror.circuit.capabilities import DEFAULT_BACKEND, capabilities
 from neuromirror.circuit.circuit import Circuit
 from neuromirror.circuit.load import load
-from neuromirror.errors import NeuromirrorError, RequestError
+from neuromirror.errors import RequestError
 from neuromirror.measure.alignment import angle_deg, gain
 from neuromirror.plan import Plan, make_plan
 from neuromirror.record.manifest import Manifest
-from neuromirror.record.run import Run, open_run
 from neuromirror.record.store import RunWriter
+from neuromirror.result import Run, open_run
 
 Progress = Callable[[float, float], None]
 """Takes the simulated time done and to do, in seconds, over all seeds."""
@@ -191,7 +191,7 @@ def run_seeds(
     runs = [open_run(folder) for folder in folders]
     if figures:
         for record in runs:
-            draw_figures(record)
+            record.save_figures()
     return runs
 
 
@@ -213,13 +213,6 @@ def summary(recorder: RunRecorder, backend: str) -> dict[str, Any]:
         "gain": aligned["gain"],
         "spikes": recorder.spike_counts,
     }
-
-
-def draw_figures(record: Run) -> dict[str, Path]:
-    """Draw the figures of a run into its directory."""
-    from neuromirror.figures import save_all
-
-    return save_all(record)
 
 
 def _seeds(seeds: Sequence[int]) -> str:
@@ -287,6 +280,3 @@ def _versions(backend: str) -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             versions[name] = "not installed as a package"
     return versions
-
-
-__all__ = ["NeuromirrorError", "Run", "RunRecorder", "draw_figures", "run", "run_seeds", "summary"]

@@ -8,6 +8,7 @@ from neuromirror.measure.theory import (
     rate_angle_deg,
     sampling_angle_deg,
 )
+from neuromirror.measure.traces import exponential_traces
 from neuromirror.measure.uncertainty import Interval, SeedSummary, median_interval, over_seeds, paired_difference
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "correlation_time_s",
     "effective_examples",
     "explained_variance",
+    "exponential_traces",
     "gain",
     "mean_example_angle_deg",
     "median_interval",

@@ -61,3 +61,8 @@ class PlainUpdater:
         memory = self.memory if self.memory_from is None else min(self.memory, self.memory_from + seen + span)
         weight = min(1.0, span / memory)
         return Step(keep=1 - weight, step=weight / self.decay)
+
+    def step_of(self, *, examples_seen: int, examples: int, window_s: float) -> Step:
+        """Return `step` for an update that averages over a number of examples of ``window_s`` seconds each."""
+        unit = window_s if self.memory_in == "seconds" else 1.0
+        return self.step(seen=examples_seen * unit, span=examples * unit)

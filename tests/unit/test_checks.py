@@ -1,0 +1,512 @@
+"""Every check of the circuit as a whole: the smallest change to Figure 1 that provokes it, and it alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import tracemalloc
+from collections import Counter
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from neuromirror.circuit import capabilities, checks
+from neuromirror.circuit.capabilities import BACKENDS, able, unsupported
+from neuromirror.circuit.checks import MAX_STEPS, MAX_WEIGHTS
+from neuromirror.circuit.circuit import Circuit
+from neuromirror.circuit.load import from_text, shipped
+from neuromirror.errors import CircuitError, Problem, RequestError
+
+TEXT = shipped()["figure1"].read_text(encoding="utf-8")
+
+
+def figure1(*changes: str) -> Circuit:
+    """Give Figure 1 with some changes, as after ``--set``."""
+    return from_text(TEXT, changes=changes)
+
+
+class Case(NamedTuple):
+    """A change that one check is there for."""
+
+    name: str
+    path: str
+    changes: tuple[str, ...]
+    says: str
+
+
+CASES = [
+    Case("no-layers", "feedback", ("feedback.distinct=true",), r"there are none\. Add them"),
+    Case("not-built", "feedback.distinct", ("layers.sizes=[3, 2]", "feedback.distinct=false"), "distinct = true"),
+    Case(
+        "unknown-projection",
+        "feedback.skip.1",
+        ("layers.sizes=[3, 2]", 'feedback.skip=["W1", "W2"]'),
+        r"makes no 'W2' .* There are: W1\.",
+    ),
+    Case("no-beta", "code", ("code.beta=",), r'Add beta = "100 Hz"'),
+    Case("beta-of-zero-mean", "code.beta", ("code.kind=zero_mean",), "no beta. Take it out"),
+    Case("not-built", "code.kind", ("code.kind=push_pull",), 'Use kind = "baseline" or "zero_mean"'),
+    Case("threshold-below-rest", "cells.cell.v_threshold", ("cells.cell.v_threshold=-70 mV",), "-70 mV is not above"),
+    Case("threshold-below-rest", "cells.cell.v_threshold", ("cells.cell.v_reset=-50 mV",), r"reset \(-50 mV\)"),
+    Case("threshold-below-rest", "cells.cell.v_threshold", ("cells.cell.v_rest=-50 mV",), r"rest \(-50 mV\)"),
+    Case("beta-above-refractory", "cells.cell.refractory", ("cells.cell.refractory=10 ms",), "cannot fire at beta"),
+    Case("no-default-bias", "cells.cell.activation", ("cells.cell.activation=tanh",), "Choose code.unit larger"),
+    Case(
+        "no-default-bias",
+        "cells.cell.activation",
+        ("cells.cell.activation=rectified_tanh", "code.unit=100 Hz"),
+        "beta is 1 in units of code.unit",
+    ),
+    Case(
+        "bad-name",
+        "populations.y-2",
+        ('populations.y-2={path="forward", layer=2, shape=[1], cell="cell"}',),
+        "letters, digits and underscores",
+    ),
+    Case("unknown-cell", "populations.y0.cell", ("populations.y0.cell=cel",), "Did you mean 'cell'"),
+    Case("feedback-bias", "populations.d0.bias", ("populations.d0.bias={}",), "only cells of the forward path"),
+    Case("unused-values", "populations.y1.bias.values", ("populations.y1.bias.values=[1, 2]",), "uses no values"),
+    Case("unused-values", "projections.W1.weight.values", ("projections.W1.weight.values=[1, 2]",), "uses no values"),
+    Case("no-values", "populations.y1.bias", ("populations.y1.bias.init=values",), r"needs values = \[\.\.\.\]"),
+    Case("no-values", "projections.W1.weight", ("projections.W1.weight.init=values",), r"needs values"),
+    Case(
+        "wrong-shape",
+        "populations.y1.bias.values",
+        ('populations.y1.bias={init="values", values=[1, 2, 3]}',),
+        r"the values are \(3,\)\. Expected \(2,\)",
+    ),
+    Case(
+        "wrong-shape",
+        "projections.W1",
+        ('projections.W1.weight={init="values", values=[[1, 2], [3, 4], [5, 6]]}',),
+        r"weights are \(3, 2\), but source y0 has 3 cells and target y1 has 2\. Expected \(target, source\) = \(2, 3\)",
+    ),
+    Case("wrong-shape", "projections.x0", ("projections.x0.target=d1",), "source y0 has 3 cells and target d1 2"),
+    Case(
+        "wrong-shape",
+        "modes.engaged.compare.d1",
+        ("modes.engaged.compare.d1=y0 - target",),
+        "y0 has 3 cells and d1 2",
+    ),
+    Case(
+        "bad-name",
+        "projections.x-2",
+        ('projections.x-2={source="y0", target="d0", connector="one_to_one", role="drive"}',),
+        "letters, digits and underscores",
+    ),
+    Case("unknown-population", "projections.x1.source", ("projections.x1.source=y2",), "no population 'y2'"),
+    Case("unknown-population", "projections.x1.target", ("projections.x1.target=d2",), "no population 'd2'"),
+    Case(
+        "too-large",
+        "projections",
+        (
+            'populations.y2={path="forward", layer=2, shape=[65536], cell="cell"}',
+            'populations.y3={path="forward", layer=3, shape=[256, 128], cell="cell"}',
+            'projections.W3={source="y2", target="y3", connector="all_to_all", weight={}}',
+        ),
+        f"{MAX_WEIGHTS + 12} weights in all; at most {MAX_WEIGHTS}",
+    ),
+    Case("wrong-path", "projections.x1.role", ("projections.x1.role=error",), "from the feedback to the forward path"),
+    Case(
+        "wrong-path",
+        "projections.e2.role",
+        ('projections.e2={source="d1", target="y1", connector="one_to_one", role="drive"}',),
+        r"from the forward to the feedback path \(eq\. 6\); this one goes from feedback to forward",
+    ),
+    Case(
+        "wrong-path",
+        "projections.e2.role",
+        ('projections.e2={source="d1", target="y1", connector="one_to_one", role="gate"}',),
+        r"\(eq\. 3\)",
+    ),
+    Case(
+        "wrong-path",
+        "projections.W2",
+        ('projections.W2={source="y1", target="d1", connector="all_to_all", weight={}}',),
+        "Give a cross-projection its role",
+    ),
+    Case(
+        "wrong-path",
+        "modes.mirror",
+        ("modes.mirror.noise={d0={}}",),
+        "input and noise go to forward cells",
+    ),
+    Case("wrong-path", "modes.mirror", ('modes.mirror.input={d1="stimulus"}',), "d1 is a feedback population"),
+    Case("cross-connector", "projections.x0.connector", ("projections.x0.connector=all_to_all",), "are one_to_one"),
+    Case("permutation", "projections.W1.permutation", ("projections.W1.permutation=[0, 1]",), "only a one_to_one"),
+    Case("permutation", "projections.x0.permutation", ("projections.x0.permutation=[0, 2, 2]",), "0 to 2 once"),
+    Case("permutation", "projections.x1.permutation", ("projections.x1.permutation=[0, 1, 2]",), "0 to 1 once"),
+    Case("no-weight", "projections.W1", ("projections.W1.weight=",), "needs weight = "),
+    Case(
+        "not-built",
+        "projections.W2.connector",
+        ('projections.W2={source="y0", target="y0", connector="one_to_one"}',),
+        "Use all_to_all",
+    ),
+    Case("unused-weight", "projections.g0.weight", ("projections.g0.weight={}",), "has no weight. Take it out"),
+    Case("transport", "projections.x0.transport", ("projections.x0.transport=exact",), "Add mirrors"),
+    Case("unknown-projection", "projections.B1.mirrors", ("projections.B1.mirrors=W2",), "no projection 'W2'"),
+    Case(
+        "mirrored-twice",
+        "projections.B2.mirrors",
+        ('projections.B2={source="d1", target="d0", connector="all_to_all", weight={}, mirrors="W1"}',),
+        "B1 mirrors W1 already",
+    ),
+    Case(
+        "wrong-mirror",
+        "projections.x1.mirrors",
+        ("projections.B1.mirrors=", "projections.x1.mirrors=W1"),
+        "feedback weights mirror forward weights",
+    ),
+    Case("wrong-mirror", "projections.B1.mirrors", ("projections.B1.mirrors=x0",), "mirror forward weights"),
+    Case(
+        "wrong-mirror",
+        "projections.W2.mirrors",
+        (
+            "projections.B1.mirrors=",
+            'projections.W2={source="y1", target="y0", connector="all_to_all", weight={}, mirrors="W1"}',
+        ),
+        "mirror forward weights",
+    ),
+    Case(
+        "wrong-mirror",
+        "projections.B1.mirrors",
+        ("populations.d1.layer=2",),
+        "B1 leads from layer 2 to 0, but W1 from 0 to 1",
+    ),
+    Case(
+        "wrong-mirror",
+        "projections.B1.mirrors",
+        (
+            'populations.d2={path="feedback", layer=1, shape=[5], cell="cell"}',
+            "projections.B1.source=d2",
+        ),
+        "not the transposed shape",
+    ),
+    Case("bad-drive", "rules.mirror.drive", ("rules.mirror.drive=weight_miror",), "Did you mean 'weight_mirror'"),
+    Case("bad-drive", "rules.mirror.drive", ("rules.mirror.drive=pre*pots",), "pots"),
+    Case("no-rate", "rules.forward.updater", ("rules.forward.updater.rate=",), "a rate or a memory"),
+    Case("unstable-decay", "rules.forward.updater", ("rules.forward.updater.decay=200",), "diverges"),
+    Case(
+        "unstable-decay",
+        "rules.forward.updater",
+        ("rules.forward.updater.decay=2", "rules.forward.updater.decay_times_rate=false"),
+        "diverges",
+    ),
+    Case(
+        "no-memory",
+        "rules.forward.updater.memory_from",
+        ("rules.forward.updater.memory_from=1 s",),
+        "updater with a memory",
+    ),
+    Case("rate-and-memory", "rules.mirror.updater.rate", ("rules.mirror.updater.rate=0.1",), "Take one of them out"),
+    Case("no-decay", "rules.mirror.updater", ("rules.mirror.updater.decay=",), "decay above 0"),
+    Case("mixed-memory", "rules.mirror.updater.memory_from", ("rules.mirror.updater.memory=4096",), "both as examples"),
+    Case("unknown-projection", "modes.mirror.on.2", ("modes.mirror.on.2=x2",), "no projection 'x2'"),
+    Case(
+        "unknown-population", "modes.engaged.input.y2", ('modes.engaged.input={y2="stimulus"}',), "no population 'y2'"
+    ),
+    Case("unknown-population", "modes.mirror.noise.y2", ("modes.mirror.noise={y2={}}",), "no population 'y2'"),
+    Case(
+        "unknown-population",
+        "modes.engaged.compare.d2",
+        ('modes.engaged.compare={d2="y1 - target"}',),
+        "no population 'd2'",
+    ),
+    Case(
+        "unknown-population",
+        "modes.engaged.compare.d1",
+        ("modes.engaged.compare.d1=y2 - target",),
+        "no population 'y2'",
+    ),
+    Case("bad-compare", "modes.engaged.compare.d1", ("modes.engaged.compare.d1=y1 + target",), "POPULATION - target"),
+    Case("no-tau", "modes.mirror.signal", ("modes.mirror.signal.tau=",), 'Add tau = "10 ms"'),
+    Case("no-tau", "time.signal", ("time.signal.kind=trace",), 'Add tau = "10 ms"'),
+    Case("unknown-rule", "modes.mirror.learn.B1", ("modes.mirror.learn.B1=miror",), "Did you mean 'mirror'"),
+    Case("unknown-rule", "modes.engaged.learn.y1.bias", ("modes.engaged.learn.y1.bias=bais",), "Did you mean 'bias'"),
+    Case("unknown-learner", "modes.mirror.learn.B2", ('modes.mirror.learn={B2="mirror"}',), "nothing to learn in 'B2'"),
+    Case("unknown-learner", "modes.mirror.learn.y0.bias", ('modes.mirror.learn={"y0.bias"="bias"}',), "'y1.bias'"),
+    Case("unknown-learner", "modes.mirror.learn.x0", ('modes.mirror.learn={x0="mirror"}',), "copies and has no"),
+    Case("learning-transport", "modes.mirror.learn.B1", ("projections.B1.transport=exact",), "transported from W1"),
+    Case("bias-rule", "modes.engaged.learn.y1.bias", ("modes.engaged.learn.y1.bias=forward",), "beta_pre, pre"),
+    Case(
+        "no-error",
+        "modes.engaged.learn.W1",
+        ("modes.engaged.on.4=", "modes.engaged.learn.y1.bias="),
+        "no error projection to y1 is on",
+    ),
+    Case("no-cross", "modes.engaged.learn.W1", ("rules.forward.drive=-pre*cross",), "no forward signal reaches y1"),
+    Case(
+        "cycle",
+        "modes.engaged.on",
+        (
+            'projections.W2={source="y1", target="y0", connector="all_to_all", weight={}}',
+            'modes.engaged.on=["W1", "W2", "B1", "g0", "g1", "e1"]',
+        ),
+        "y0 → y1 → y0|y1 → y0 → y1",
+    ),
+    Case("noisy-layer-driven", "modes.mirror.on", ("modes.mirror.noise={y1={}}",), "Leave W1 out of on"),
+    Case(
+        "noisy-neighbours",
+        "modes.mirror.learn.B1",
+        ("modes.mirror.noise.y1={}", 'modes.mirror.on=["x0", "x1"]'),
+        "Let layers take turns",
+    ),
+    Case("no-stimulus", "modes.engaged.input", ("stimulus=",), r'Add \[stimulus\] kind = "teacher"'),
+    Case("no-stimulus", "modes.engaged.compare", ("stimulus=", "modes.engaged.input="), r"Add \[stimulus\]"),
+    Case("unknown-mode", "schedule.1.mode", ("schedule.1.mode=engagd",), "Did you mean 'engaged'"),
+    Case("step-length", "schedule.1", ("schedule.1.duration=",), "this has neither"),
+    Case("step-length", "schedule.0", ("schedule.0.examples=5",), "this has both"),
+    Case(
+        "step-length",
+        "schedule.0.steps.1",
+        ('schedule.0={repeat=2, steps=[{mode="mirror", examples=1}, {mode="mirror"}]}',),
+        "this has neither",
+    ),
+    Case(
+        "too-long",
+        "schedule",
+        (f'schedule.0={{repeat={MAX_STEPS}, steps=[{{mode="mirror", examples=1}}]}}',),
+        f"{MAX_STEPS + 1} steps once repeated; at most {MAX_STEPS}",
+    ),
+]
+WARNINGS = {"noisy-layer-driven", "noisy-neighbours"}
+
+UNABLE = [
+    ("brian2", "code.kind", ("code.kind=zero_mean", "code.beta="), "reference or torch"),
+    ("brian2", "projections.B1.transport", ("projections.B1.transport=exact", "modes.mirror.learn="), "reference or t"),
+    ("torch", "projections.B1.transport", ("projections.B1.transport=sign", "modes.mirror.learn="), "No backend runs"),
+    ("brian2", "modes.mirror.noise.y0.law", ("modes.mirror.noise.y0.law=rademacher",), "reference or torch"),
+    ("torch", "rules.mirror.drive", ("rules.mirror.drive=tanh(pre*post)",), "brian2 or reference"),
+]
+
+
+def found(circuit: Circuit, backend: str | None = None) -> list[tuple[str, str]]:
+    """Give name and path of every problem."""
+    return [(problem.name, problem.path) for problem in circuit.problems(backend)]
+
+
+@pytest.mark.parametrize("backend", [None, *BACKENDS])
+def test_figure1_has_no_problems(backend: str | None) -> None:
+    assert figure1().problems(backend) == ()
+    assert figure1().check(backend) == ()
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.name} {case.path}")
+def test_a_change_provokes_its_problem_and_no_other(case: Case) -> None:
+    (problem,) = figure1(*case.changes).problems()
+    assert (problem.name, problem.path) == (case.name, case.path)
+    assert problem.severity == ("warning" if case.name in WARNINGS else "error")
+    assert re.search(case.says, problem.message)
+
+
+def test_every_place_that_reports_a_problem_has_a_case() -> None:
+    source = Path(checks.__file__).read_text(encoding="utf-8")
+    named = Counter(re.findall(r"""\.problem\(\s*["']([\w-]+)["']""", source))
+    named += Counter(f"unknown-{kind}" for kind in re.findall(r"""\.missing\(.*["'](\w+)["']\)""", source))
+    assert {"unknown-mode", "no-beta", "step-length"} <= set(named), "the source is not read as it is written"
+    covered = Counter(case.name for case in CASES)
+    assert {name: places for name, places in named.items() if covered[name] < places} == {}
+    assert set(covered) <= set(named)
+
+
+def test_every_feature_of_a_backend_has_a_case() -> None:
+    source = Path(capabilities.__file__).read_text(encoding="utf-8")
+    features = len(re.findall(r"\n +yield \(", source))
+    everywhere = {"cells.cell.activation", "projections.B1.connector"}
+    assert features == len({path for _, path, *_ in UNABLE} | everywhere)
+
+
+@pytest.mark.parametrize(("backend", "path", "changes", "remedy"), UNABLE)
+def test_a_backend_refuses_what_it_cannot_run(backend: str, path: str, changes: tuple[str, ...], remedy: str) -> None:
+    circuit = figure1(*changes)
+    assert circuit.problems() == ()
+    (problem,) = circuit.problems(backend)
+    assert (problem.name, problem.path, problem.severity) == ("not-supported", path, "error")
+    assert f"backend '{backend}' has no " in problem.message
+    assert remedy in problem.message
+    with pytest.raises(CircuitError, match="has no"):
+        circuit.check(backend)
+    assert backend not in able(circuit.description)
+    for other in able(circuit.description):
+        assert circuit.problems(other) == ()
+        assert other in problem.message
+
+
+@pytest.mark.parametrize(
+    ("lacks", "path", "value"),
+    [("activations", "cells.cell.activation", "relu"), ("connectors", "projections.B1.connector", "all_to_all")],
+)
+def test_a_backend_without_an_activation_or_connector_refuses_it(lacks: str, path: str, value: str) -> None:
+    has: Any = frozenset({"tanh", "one_to_one"})
+    poor = dataclasses.replace(BACKENDS["reference"], name="poor", **{lacks: has})
+    problems = unsupported(figure1().description, poor, lambda _: ("circuit.toml", 7))
+    problem = next(one for one in problems if one.path == path)
+    assert (problem.file, problem.line) == ("circuit.toml", 7)
+    assert f"'{value}' (it has: one_to_one, tanh). Use --backend brian2 or reference or torch." in problem.message
+
+
+def test_figure1_runs_on_every_backend() -> None:
+    assert able(figure1().description) == list(BACKENDS)
+
+
+def test_an_unknown_backend_is_refused_with_a_suggestion() -> None:
+    with pytest.raises(RequestError, match=r"backend 'brain2': .* Did you mean 'brian2'\?"):
+        figure1().problems("brain2")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        ("cells.cell.v_threshold=-69.9 mV",),
+        ("cells.cell.refractory=9.9 ms",),
+        ("cells.cell.activation=tanh", "code.unit=101 Hz"),
+        ("projections.x0.permutation=[2, 0, 1]",),
+        ("rules.forward.updater.decay=199",),
+        ("rules.forward.updater.decay=1.9", "rules.forward.updater.decay_times_rate=false"),
+        ("rules.mirror.updater.memory=4096", "rules.mirror.updater.memory_from=64"),
+        ("modes.engaged.compare.d1=  y1-target ",),
+        ("projections.B1.transport=exact", "modes.mirror.learn="),
+        ("stimulus=", "modes.engaged.input=", "modes.engaged.compare="),
+        ("code.kind=zero_mean", "code.beta="),
+        ("rules.forward.drive=error*post", "modes.mirror.learn.B1=mirror"),
+        ("rules.mirror.drive=-pre*(cross - beta_post)",),
+        ('projections.W1.weight={init="values", values=[[1, 2, 3], [4, 5, 6]]}',),
+        (f'schedule.0={{repeat={MAX_STEPS - 1}, steps=[{{mode="mirror", examples=1}}]}}',),
+    ],
+)
+def test_what_is_just_within_bounds_passes(changes: tuple[str, ...]) -> None:
+    assert figure1(*changes).problems() == ()
+
+
+@pytest.mark.parametrize("name", sorted(WARNINGS))
+def test_a_warning_does_not_block(name: str) -> None:
+    circuit = figure1(*next(case.changes for case in CASES if case.name == name))
+    (warning,) = circuit.check()
+    assert (warning.name, warning.severity) == (name, "warning")
+    assert str(warning).startswith("warning: ")
+    assert circuit.description.name == "figure1"
+    assert len(circuit.sha256) == 64
+
+
+def test_errors_come_before_warnings_and_are_raised_with_them() -> None:
+    text = TEXT.replace('mode = "engaged"', 'mode = "engagd"')
+    circuit = from_text(text, changes=["modes.mirror.noise={y1={}}"])
+    expected = [("unknown-mode", "schedule.1.mode"), ("noisy-layer-driven", "modes.mirror.on")]
+    assert found(circuit) == expected
+    with pytest.raises(CircuitError) as refused:
+        circuit.check()
+    assert [(problem.name, problem.path) for problem in refused.value.problems] == expected
+
+
+@pytest.mark.parametrize("use", ["description", "name", "graph", "sha256", "protocol_sha256", "to_toml", "expand"])
+def test_no_use_is_made_of_a_circuit_with_errors(use: str) -> None:
+    circuit = figure1("schedule.1.mode=engagd", "code.beta=")
+    with pytest.raises(CircuitError) as refused:
+        getattr(circuit, use)()
+    assert {problem.name for problem in refused.value.problems} == {"no-beta", "unknown-mode"}
+
+
+def test_what_points_at_a_broken_entry_is_not_reported_again() -> None:
+    assert found(figure1("populations.y0.shape=3")) == [("wrong-value", "populations.y0.shape")]
+    assert found(figure1("rules.mirror.updater=")) == [("missing-field", "rules.mirror.updater")]
+    assert found(figure1("cells.cell.tau_m=20", 'cells.cell.activation="rleu"')) == [
+        ("wrong-value", "cells.cell.activation"),
+        ("wrong-value", "cells.cell.tau_m"),
+    ]
+
+
+def test_a_problem_that_several_modes_share_is_reported_once() -> None:
+    changes = ("time.signal.kind=trace", "modes.mirror.signal=")
+    assert found(figure1(*changes)) == [("no-tau", "time.signal")]
+
+
+def test_items_after_a_broken_one_keep_their_number() -> None:
+    assert found(figure1("modes.mirror.on.0=3", "modes.mirror.on.2=x7")) == [
+        ("wrong-value", "modes.mirror.on.0"),
+        ("unknown-projection", "modes.mirror.on.2"),
+    ]
+    assert found(figure1("schedule.0.mode=5", "schedule.1.mode=engagd")) == [
+        ("wrong-value", "schedule.0.mode"),
+        ("unknown-mode", "schedule.1.mode"),
+    ]
+
+
+def test_a_name_that_is_not_there_has_its_place_in_the_file_whatever_the_alphabet() -> None:
+    assert found(figure1("modes.mirror.on.2=A9")) == [("unknown-projection", "modes.mirror.on.2")]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "projections.x1.role=drvie",
+        "rules.forward.updater.rate=nan",
+        "rules.mirror.updater.memory=60 mV",
+        "rules.mirror.updater.decay=-1",
+        "schedule.0.duration=20",
+        "modes.mirror.signal.tau=7",
+        "projections.W1.weight={init='values', values=[1, [2]]}",
+        "populations.y1.bias={init='values', values=[]}",
+    ],
+)
+def test_what_is_wrong_in_itself_is_not_reported_as_missing_too(change: str) -> None:
+    assert [name for name, _ in found(figure1(change))] == ["wrong-value"]
+
+
+def test_several_broken_items_of_a_list_hide_nothing() -> None:
+    assert set(found(figure1("schedule.0.mode=", "schedule.1.mode=", "code.beta="))) == {
+        ("missing-field", "schedule.0.mode"),
+        ("missing-field", "schedule.1.mode"),
+        ("no-beta", "code"),
+    }
+
+
+@pytest.mark.parametrize("change", ["name=", "name=3", "code.kind=baselin", "code=7", "cells=7"])
+def test_a_broken_required_part_does_not_hide_the_rest(change: str) -> None:
+    names = [problem.name for problem in figure1(change, "schedule.1.mode=engagd").problems()]
+    assert len(names) == 2
+    assert "unknown-mode" in names
+
+
+def test_an_output_error_is_formed_in_feedback_cells() -> None:
+    changes = ('modes.mirror.compare={y1="d1 - target"}', 'modes.mirror.on=["W1", "x0"]')
+    assert "modes.mirror.compare.y1" in [path for _, path in found(figure1(*changes))]
+
+
+def test_what_cannot_learn_is_not_proposed_as_a_learner() -> None:
+    (problem,) = figure1('modes.mirror.learn={B2="mirror"}').problems()
+    assert problem.message.endswith("There are: B1, W1, y1.bias.")
+
+
+def test_a_constant_with_the_name_of_a_variable_is_blamed_for_it() -> None:
+    (problem,) = figure1("rules.mirror.constants.pre=1.0").problems()
+    assert problem.name == "bad-drive"
+    assert "Did you mean 'weight_mirror'" not in problem.message
+    assert "pre" in problem.message
+
+
+@pytest.mark.parametrize(
+    "change", ["rules.mirror.updater.decay_times_rate=no", "feedback.distinct=yes", "feedback.distinct=1"]
+)
+def test_true_and_false_are_not_written_otherwise(change: str) -> None:
+    path = change.partition("=")[0]
+    assert ("wrong-value", path) in found(figure1("layers.sizes=[3, 2]", change))
+
+
+def test_a_permutation_of_a_huge_population_is_checked_in_little_memory() -> None:
+    circuit = figure1("populations.d0.shape=[2000000]", "projections.x0.permutation=[0, 1, 2]")
+    tracemalloc.start()
+    problems = found(circuit)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert ("permutation", "projections.x0.permutation") in problems
+    assert peak_bytes < 10 * 2**20
+
+
+def test_problems_are_told_apart_by_severity_and_compared_by_value() -> None:
+    problem = Problem(name="no-beta", path="code", message="m.", file="f.toml", line=3)
+    assert str(problem) == "error: f.toml:3  code: m."
+    assert problem == dataclasses.replace(problem)
+    assert str(dataclasses.replace(problem, severity="warning", line=None)) == "warning: f.toml  code: m."
+    assert str(dataclasses.replace(problem, file=None, line=None)) == "error: code: m."
