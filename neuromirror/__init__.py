@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from neuromirror.compare import comparison
     from neuromirror.errors import CircuitError, NeuromirrorError, RequestError, RunError, UnsupportedError
     from neuromirror.result import Run, open_run
-    from neuromirror.run import run, run_seeds
+    from neuromirror.simulation import run, run_seeds
 
 __version__ = "0.1.0"
 
@@ -31,8 +31,8 @@ _HOMES = {
     "comparison": "neuromirror.compare",
     "load": "neuromirror.circuit.load",
     "open_run": "neuromirror.result",
-    "run": "neuromirror.run",
-    "run_seeds": "neuromirror.run",
+    "run": "neuromirror.simulation",
+    "run_seeds": "neuromirror.simulation",
 }
 
 __all__ = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 import traceback
@@ -37,7 +38,16 @@ Changes = Annotated[
         help="Change a value of the file: dotted.name=value. Repeatable; no value takes it out.",
     ),
 ]
-Plain = Parameter(negative=())
+
+
+def _whole(_: object, tokens: Any) -> int:
+    try:
+        return int(tokens[0].value)
+    except ValueError as error:
+        raise ValueError(f"{tokens[0].value!r} is not a whole number") from error
+
+
+Whole = Annotated[int, Parameter(converter=_whole)]
 
 
 def _load(circuit: str, changes: tuple[str, ...]) -> Circuit:
@@ -119,11 +129,11 @@ def run(
     /,
     *,
     backend: str = "brian2",
-    seed: int = 0,
-    seeds: int = 1,
+    seed: Whole = 0,
+    seeds: Whole = 1,
     target: str = "auto",
     dtype: str = "float64",
-    points: int = 200,
+    points: Whole = 200,
     out: Annotated[Path | None, Parameter(name=["--out", "-o"])] = None,
     json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
     figures: bool = True,
@@ -156,7 +166,7 @@ def run(
         raise RequestError(f"--seeds {seeds}: expected a number of runs from 1 to 10000.")
     from neuromirror.backends.base import Options
     from neuromirror.progress import ProgressBar
-    from neuromirror.run import run_seeds
+    from neuromirror.simulation import run_seeds
 
     loaded = _load(circuit, set_)
     _warn(loaded, backend)
@@ -204,10 +214,10 @@ def _report_seeds(records: list[Run]) -> None:
 
     for name in sorted(records[0].manifest.summary["matrix_angles_deg"]):
         interval = median_interval([record.manifest.summary["matrix_angles_deg"][name] for record in records])
-        print(
-            f"median over {len(records)} seeds of {name}: {interval.estimate:.2f}° "
-            f"({interval.confidence:.1%} interval {interval.low:.2f}° to {interval.high:.2f}°)"
-        )
+        known = math.isfinite(interval.low)
+        bounds = f"{interval.confidence:.1%} interval {interval.low:.2f}° to {interval.high:.2f}°"
+        few = "too few seeds for an interval"
+        print(f"median over {len(records)} seeds of {name}: {interval.estimate:.2f}° ({bounds if known else few})")
 
 
 def _as_json(records: list[Run], wall_s: float) -> dict[str, Any]:

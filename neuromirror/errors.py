@@ -80,6 +80,11 @@ class CircuitError(RequestError):
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 
+def dotted(path: Sequence[str | int]) -> str:
+    """Return the dotted name of a path, as ``--set`` takes it."""
+    return ".".join(str(key) if key != "" else '""' for key in path)
+
+
 def suggestion(word: str, known: Iterable[str]) -> str:
     """Give the part of an error message that says which names there are, the closest first.
 

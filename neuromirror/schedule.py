@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
+from neuromirror.circuit.checks import windows_in
 from neuromirror.circuit.description import Description, Mode, Signal
 from neuromirror.circuit.templates import flat
 from neuromirror.errors import CircuitError, Problem
@@ -62,7 +62,7 @@ def phases(description: Description) -> tuple[Phase, ...]:
     start_s, first = 0.0, 0
     for index, step in enumerate(flat(description.schedule)):
         window = window_s(description, description.modes[step.mode])
-        examples = step.examples or (math.floor(step.duration.s / window + 1e-9) if step.duration else 0)
+        examples = step.examples or (windows_in(step.duration.s, window) if step.duration else 0)
         if examples < 1:
             message = f"{step.duration} is shorter than one window of {window * 1e3:g} ms. Make the step longer."
             raise CircuitError([Problem(name="step-length", path=f"schedule.{index}.duration", message=message)])

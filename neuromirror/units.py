@@ -27,6 +27,7 @@ UNITS: dict[str, tuple[Dimension, Decimal]] = {
 }
 """Each unit's dimension and its value in SI units."""
 
+_SI: dict[Dimension, str] = {"time": "s", "rate": "Hz", "voltage": "V"}
 _NUMBER_AND_UNIT = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?)\s*([A-Za-zµ]+)\s*")
 
 
@@ -76,7 +77,10 @@ class Quantity:
         if self.dimension == "time" and 0 < self.si < 1:
             unit = "ms" if self.si >= 1e-5 else "us"
         value = self._in(unit)
-        return f"{value:g} {unit}" if float(f"{value:g}") == value else f"{value!r} {unit}"
+        text = f"{value:g} {unit}" if float(f"{value:g}") == value else f"{value!r} {unit}"
+        if parse_quantity(text, self.dimension) == self:
+            return text
+        return f"{self.si!r} {_SI[self.dimension]}"
 
 
 def parse_quantity(text: object, dimension: Dimension) -> Quantity:
@@ -118,4 +122,4 @@ def parse_quantity(text: object, dimension: Dimension) -> Quantity:
         raise ValueError(f"{text!r} is out of range. {wanted}") from error
     if not math.isfinite(si):
         raise ValueError(f"{text!r} is not finite. {wanted}")
-    return Quantity(si, dimension)
+    return Quantity(si + 0.0, dimension)

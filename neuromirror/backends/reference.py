@@ -12,6 +12,7 @@ import numpy as np
 
 from neuromirror.backends.base import Options, Recorder
 from neuromirror.backends.rate import run_rates
+from neuromirror.errors import RequestError, RunError
 from neuromirror.plan import Axons, FloatArray, Learner, ModePlan, Plan, transport
 from neuromirror.rules.updater import Step
 
@@ -101,10 +102,13 @@ class ReferenceEngine:
         array = self._arrays[learner.name]
         updated = np.empty_like(array)
         for index in np.ndindex(*array.shape):
-            drives = [
-                learner.rule.drive.evaluate(self._seen(mode, learner, example, index, beta))
-                for example in range(len(self._examples))
-            ]
+            try:
+                drives = [
+                    learner.rule.drive.evaluate(self._seen(mode, learner, example, index, beta))
+                    for example in range(len(self._examples))
+                ]
+            except (ArithmeticError, ValueError) as error:
+                raise RunError(f"rule '{learner.rule.name}': its drive cannot be computed ({error}).") from error
             updated[index] = step.keep * float(array[index]) + step.step * (math.fsum(drives) / len(drives))
         self._arrays[learner.name] = updated
 
@@ -152,6 +156,8 @@ def _source(axons: Axons, i: int) -> int:
 
 class _Reference:
     def target(self, plan: Plan, options: Options, runs: int) -> str:
+        if options.target != "auto":
+            raise RequestError(f"--target {options.target}: the reference backend has no targets. Leave it out.")
         return "numpy loops, float64"
 
     def run(self, plans: list[Plan], recorders: list[Recorder], options: Options) -> None:

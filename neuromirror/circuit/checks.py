@@ -14,15 +14,16 @@ from typing import Literal
 
 import networkx as nx
 
-from neuromirror.circuit.description import Description, Init, Item, Mode, Population, Projection, Repeat
+from neuromirror.circuit.description import Description, Init, Item, Mode, Population, Projection, Repeat, Step
 from neuromirror.dynamics.activations import ACTIVATIONS
-from neuromirror.errors import Problem, suggestion
+from neuromirror.errors import Problem, dotted, suggestion
 from neuromirror.rules.expression import PRESYNAPTIC, SYNAPTIC, Drive, ExpressionError
 from neuromirror.rules.library import library
 
 Path = tuple[str | int, ...]
 MAX_WEIGHTS = 2**31
 MAX_STEPS = 100_000
+MAX_EXAMPLES = 10**9
 COMPARE = re.compile(r"\s*(\w+)\s*-\s*target\s*")
 
 
@@ -31,12 +32,16 @@ class _Context:
     circuit: Description
     locate: Callable[[Path], tuple[str | None, int | None]]
     dropped: set[Path]
+    original: Callable[[Path], Path] = lambda path: path
+
+    def lost(self, path: Path) -> bool:
+        """Return whether a value, or what it belongs to, was taken out as wrong in itself."""
+        return any(path[:length] in self.dropped for length in range(1, len(path) + 1))
 
     def problem(self, name: str, path: Path, message: str, severity: Literal["error", "warning"] = "error") -> Problem:
+        path = self.original(path)
         file, line = self.locate(path)
-        return Problem(
-            name=name, path=".".join(map(str, path)), message=message, severity=severity, file=file, line=line
-        )
+        return Problem(name=name, path=dotted(path), message=message, severity=severity, file=file, line=line)
 
     def missing(self, section: str, name: str, path: Path, kind: str) -> Iterator[Problem]:
         """Report a name that a section lacks, unless it was dropped from there."""
@@ -50,7 +55,10 @@ class _Context:
 
 
 def check(
-    circuit: Description, locate: Callable[[Path], tuple[str | None, int | None]], dropped: set[Path]
+    circuit: Description,
+    locate: Callable[[Path], tuple[str | None, int | None]],
+    dropped: set[Path],
+    original: Callable[[Path], Path],
 ) -> Iterator[Problem]:
     """Yield every problem of an expanded description.
 
@@ -63,7 +71,7 @@ def check(
     dropped : set of key paths
         What was taken out as wrong in itself.
     """
-    context = _Context(circuit, locate, dropped)
+    context = _Context(circuit, locate, dropped, original)
     for section in (_code, _cells, _populations, _projections, _mirrors, _rules, _modes, _stimulus, _schedule):
         yield from section(context)
 
@@ -147,6 +155,8 @@ def _init(c: _Context, init: Init, path: Path, shape: tuple[int, ...]) -> Iterat
             yield c.problem("unused-values", (*path, "values"), f'init = "{init.init}" uses no values.')
         return
     if init.values is None:
+        if c.lost((*path, "values")):
+            return
         yield c.problem("no-values", path, 'init = "values" needs values = [...].')
         return
     rows = init.values
@@ -166,6 +176,8 @@ def _projections(c: _Context) -> Iterator[Problem]:
             yield from c.missing("populations", getattr(projection, end), (*path, end), "population")
         source, target = c.size(projection.source), c.size(projection.target)
         if source is None or target is None:
+            continue
+        if c.lost((*path, "role")):
             continue
         yield from _ends(c, path, projection)
         if projection.connector == "all_to_all":
@@ -242,7 +254,7 @@ def _one_to_one(c: _Context, path: Path, projection: Projection, source: int, ta
             f"one_to_one, but source {projection.source} has {source} cells and target {projection.target} {target}.",
         )
     permutation = projection.permutation
-    if permutation is not None and sorted(permutation) != list(range(target)):
+    if permutation is not None and (len(permutation) != target or sorted(permutation) != list(range(target))):
         yield c.problem(
             "permutation",
             (*path, "permutation"),
@@ -298,10 +310,12 @@ def _rules(c: _Context) -> Iterator[Problem]:
             Drive(text, rule.constants)
         except ExpressionError as error:
             message = str(error)
-            if rule.drive.isidentifier():
+            if rule.drive.isidentifier() and rule.drive not in library():
                 message = f"the library has no rule '{rule.drive}'. {suggestion(rule.drive, library())}"
             yield c.problem("bad-drive", (*path, "drive"), message)
         updater, up = rule.updater, (*path, "updater")
+        if any(c.lost((*up, key)) for key in ("rate", "memory", "decay", "memory_from", "decay_times_rate")):
+            continue
         if updater.memory is None:
             if updater.rate is None:
                 yield c.problem("no-rate", up, "an updater needs a rate or a memory.")
@@ -339,8 +353,8 @@ def _modes(c: _Context) -> Iterator[Problem]:
         yield from _noise(c, path, mode)
         yield from _cycles(c, path, mode)
         signal = mode.signal or c.circuit.time.signal
-        if signal.kind == "trace" and signal.tau is None:
-            where = (*path, "signal") if mode.signal else ("time", "signal")
+        where = (*path, "signal") if mode.signal else ("time", "signal")
+        if signal.kind == "trace" and signal.tau is None and not c.lost((*where, "tau")):
             yield c.problem("no-tau", where, 'a trace needs its time constant. Add tau = "10 ms".')
 
 
@@ -352,6 +366,10 @@ def _compare(c: _Context, path: Path, mode: Mode) -> Iterator[Problem]:
             yield c.problem("bad-compare", place, f"'{text}': expected \"POPULATION - target\".")
             continue
         yield from c.missing("populations", match[1], place, "population")
+        ends = [c.circuit.populations.get(match[1]), c.circuit.populations.get(population)]
+        if None not in ends and _where(ends) != ["forward", "feedback"]:
+            message = 'the output error is formed in feedback cells, from forward cells: d1 = "y1 - target".'
+            yield c.problem("wrong-path", place, message)
         if {c.size(population), c.size(match[1])} != {c.size(population)} and None not in (
             c.size(population),
             c.size(match[1]),
@@ -362,20 +380,22 @@ def _compare(c: _Context, path: Path, mode: Mode) -> Iterator[Problem]:
 
 
 def _learn(c: _Context, path: Path, mode: Mode) -> Iterator[Problem]:
-    known = [*c.circuit.projections, *(f"{p}.bias" for p, q in c.circuit.populations.items() if q.bias is not None)]
+    weights = [name for name, projection in c.circuit.projections.items() if projection.role == "synapse"]
+    known = [*weights, *(f"{p}.bias" for p, q in c.circuit.populations.items() if q.bias is not None)]
     for learner, rule in mode.learn.items():
         place = (*path, "learn", learner)
         yield from c.missing("rules", rule, place, "rule")
         if ("projections", learner) in c.dropped or ("populations", learner.removesuffix(".bias")) in c.dropped:
+            continue
+        projection = c.circuit.projections.get(learner)
+        if projection is not None and projection.role != "synapse":
+            yield c.problem("unknown-learner", place, f"{learner} copies and has no weights that could learn.")
             continue
         if learner not in known:
             yield c.problem(
                 "unknown-learner", place, f"there is nothing to learn in '{learner}'. {suggestion(learner, known)}"
             )
             continue
-        projection = c.circuit.projections.get(learner)
-        if projection is not None and projection.role != "synapse":
-            yield c.problem("unknown-learner", place, f"{learner} copies and has no weights that could learn.")
         if projection is not None and projection.transport != "none":
             yield c.problem(
                 "learning-transport", place, f"{learner} is transported from {projection.mirrors} and cannot learn."
@@ -479,6 +499,9 @@ def _steps(c: _Context, items: tuple[Item, ...], path: Path) -> Generator[Proble
             continue
         total += 1
         yield from c.missing("modes", item.mode, (*here, "mode"), "mode")
+        if c.lost((*c.original(here), "duration")) or c.lost((*c.original(here), "examples")):
+            continue
+        yield from _length(c, item, (*here, "duration"))
         if (item.duration is None) == (item.examples is None):
             found = "neither" if item.duration is None else "both"
             yield c.problem(
@@ -487,3 +510,23 @@ def _steps(c: _Context, items: tuple[Item, ...], path: Path) -> Generator[Proble
                 f'a step has a duration, such as "20 s", or examples, such as 5000; this has {found}.',
             )
     return total
+
+
+def windows_in(duration_s: float, window_s: float) -> int:
+    """Return the number of whole windows in a duration; one that is whole but for rounding counts."""
+    ratio = duration_s / window_s
+    return math.floor(ratio * (1 + 1e-12) + 1e-9) if ratio < 2 * MAX_EXAMPLES else 2 * MAX_EXAMPLES
+
+
+def _length(c: _Context, step: Step, path: Path) -> Iterator[Problem]:
+    mode = c.circuit.modes.get(step.mode)
+    if step.duration is None or mode is None:
+        return
+    window = mode.window or c.circuit.time.window
+    examples = windows_in(step.duration.s, window.s)
+    if examples < 1:
+        message = f"{step.duration} is shorter than one window of {window}. Make the step longer."
+        yield c.problem("step-length", path, message)
+    elif examples > MAX_EXAMPLES:
+        message = f"{step.duration} is more than {MAX_EXAMPLES} windows of {window}. Make the step shorter."
+        yield c.problem("step-length", path, message)

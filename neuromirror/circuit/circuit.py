@@ -64,9 +64,9 @@ class Circuit:
         named = capabilities(backend) if backend is not None else None
         found = list(self._validation.problems)
         if self._validation.description is not None:
-            expanded = _ordered(self._validation.description)
+            expanded = templates.expand(self._validation.description)
             semantic = list(check_short_forms(self._validation.description, self._locate))
-            semantic += check(expanded, self._locate, self._validation.dropped)
+            semantic += check(expanded, self._locate, self._validation.dropped, self._validation.original)
             if named is not None:
                 semantic += unsupported(expanded, named, self._locate)
             found += semantic

@@ -6,11 +6,10 @@ does not know.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, PlainSerializer, Tag
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, PlainSerializer, Tag
 
 from neuromirror.units import Dimension, Quantity, parse_quantity
 
@@ -36,6 +35,8 @@ def _memory(value: object) -> Quantity | int:
     if isinstance(value, int) and not isinstance(value, bool):
         if value < 1:
             raise ValueError(f'{value} is not above zero. Expected a number of examples, or a time such as "60 s".')
+        if value > 10**9:
+            raise ValueError("a memory has at most 1000000000 examples.")
         return value
     quantity = parse_quantity(value, "time")
     if quantity.si <= 0:
@@ -62,8 +63,10 @@ Voltage = Annotated[Quantity, BeforeValidator(_voltage), PlainSerializer(str)]
 Memory = Annotated[Quantity | int, BeforeValidator(_memory), PlainSerializer(_plain)]
 DefaultBias = Annotated[Quantity | Literal["calibrate"], BeforeValidator(_default_bias), PlainSerializer(_plain)]
 Spread = Annotated[Quantity, BeforeValidator(_reader("voltage", positive=False)), PlainSerializer(str)]
-Finite = Annotated[float, Field(allow_inf_nan=False, strict=True)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
+# Adding 0.0 turns -0.0 into 0.0: equal values have equal hashes.
+Finite = Annotated[float, Field(allow_inf_nan=False, strict=True), AfterValidator(lambda x: x + 0.0)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True), AfterValidator(lambda x: x + 0.0)]
+Truth = Annotated[bool, Field(strict=True)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
 Count = Annotated[int, Field(ge=1, le=10**9, strict=True)]
 
@@ -76,12 +79,19 @@ def _values(value: object) -> object:
     if len(nested) > 1 or len({len(row) for row in rows}) > 1:
         raise ValueError("the rows are not equally long.")
     entries = [entry for row in rows for entry in row]
-    if not all(isinstance(x, int | float) and not isinstance(x, bool) and math.isfinite(x) for x in entries):
+    if not all(isinstance(x, int | float) and not isinstance(x, bool) and abs(x) <= 1e308 for x in entries):
         raise ValueError("an entry is not a finite number.")
-    return tuple(tuple(map(float, row)) for row in value) if True in nested else tuple(map(float, value))
+    numbers = [tuple(float(x) + 0.0 for x in row) for row in rows]
+    return tuple(numbers) if True in nested else tuple(x for row in numbers for x in row)
 
 
 Values = Annotated[tuple[Any, ...], BeforeValidator(_values)]
+
+
+def _name(value: str) -> str:
+    if value in (".", "..") or not value.isprintable() or "/" in value or "\\" in value:
+        raise ValueError(f"{value!r} names files and folders too: leave out slashes and control characters.")
+    return value
 
 
 class Model(BaseModel):
@@ -173,7 +183,7 @@ class Updater(Model):
     kind: Literal["plain"] = "plain"
     rate: NonNegative | None = None
     decay: NonNegative = 0.0
-    decay_times_rate: bool = True
+    decay_times_rate: Truth = True
     memory: Memory | None = None
     memory_from: Memory | None = None
 
@@ -278,7 +288,7 @@ class Feedback(Model):
     cells are built: cells that carry both signals are refused.
     """
 
-    distinct: bool = True
+    distinct: Truth = True
     skip: tuple[str, ...] = ()
     cell: str | None = None
     gain: NonNegative = 1.0
@@ -294,7 +304,7 @@ class Description(Model):
     """
 
     schema_: Literal[1] = Field(default=1, alias="schema")
-    name: Annotated[str, Field(min_length=1, max_length=200)]
+    name: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_name)]
     about: str = ""
     code: Code
     cells: dict[str, Cell]

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from neuromirror.circuit.circuit import Circuit
-from neuromirror.circuit.lines import key_lines, line_of
+from neuromirror.circuit.lines import key_lines
 from neuromirror.errors import CircuitError, Problem, RequestError, suggestion
 
 MAX_FILE_BYTES = 16 * 2**20
+MAX_DEPTH = 100
 
 Places = dict[tuple[str | int, ...], tuple[str | None, int | None]]
 
@@ -54,16 +55,18 @@ def from_text(text: str, *, file: str | None = None, changes: Iterable[str] = ()
     except (RecursionError, ValueError) as error:
         found = "nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise CircuitError([Problem(name="not-toml", path="", message=f"not TOML: {found}.", file=file)]) from error
-    lines = key_lines(text)
-    places: Places = {path: (file, line) for path, line in lines.items()}
+    places: Places = {path: (file, line) for path, line in key_lines(text).items()}
     for change in changes:
         _apply(tables, change, places)
+    if _depth(tables) > MAX_DEPTH:
+        message = f"nested too deeply: tables and arrays may be {MAX_DEPTH} levels deep."
+        raise CircuitError([Problem(name="too-deep", path="", message=message, file=file)])
 
     def locate(path: tuple[str | int, ...]) -> tuple[str | None, int | None]:
         for length in range(len(path), 0, -1):
             if path[:length] in places:
                 return places[path[:length]]
-        return file, line_of(lines, path)
+        return file, None
 
     return Circuit(tables, locate=locate)
 
@@ -81,11 +84,15 @@ def resolve(circuit: str | Path) -> Path:
     """Return the path of a circuit file, from a path or the name of a shipped circuit."""
     path = Path(circuit)
     known = shipped()
-    if str(circuit) in known and not path.is_file():
+    try:
+        is_file, is_folder = path.is_file(), path.is_dir()
+    except OSError:  # a name that no file can have
+        is_file = is_folder = False
+    if str(circuit) in known and not is_file:
         return known[str(circuit)]
-    if path.is_file():
+    if is_file:
         return path
-    if path.is_dir():
+    if is_folder:
         raise RequestError(f"{circuit}: this is a directory. Give a circuit file, or one of: {', '.join(known)}.")
     hint = suggestion(str(circuit), known)
     raise RequestError(f"{circuit}: no such file, and no shipped circuit of that name. {hint}")
@@ -115,6 +122,26 @@ def _syntax_problem(text: str, error: tomllib.TOMLDecodeError, file: str | None)
     return Problem(name="not-toml", path="", message=f"not TOML: {message}.", file=file, line=line)
 
 
+def _depth(tables: dict[str, Any]) -> int:
+    depth, level = 0, [tables]
+    while level:
+        depth += 1
+        inside = [value for table in level for value in (table.values() if isinstance(table, dict) else table)]
+        level = [value for value in inside if isinstance(value, dict | list)]
+    return depth
+
+
+def _forget(places: Places, gone: tuple[str | int, ...], *, from_list: bool) -> None:
+    """Take a path and what is below it out of the places; what follows it in a list moves up."""
+    head, last, size = gone[:-1], gone[-1], len(gone)
+    for path in [path for path in places if path[:size] == gone]:
+        del places[path]
+    if from_list:
+        after = sorted((p for p in places if p[: size - 1] == head and len(p) >= size and p[size - 1] > last), key=str)
+        moved = {(*head, path[size - 1] - 1, *path[size:]): places.pop(path) for path in after}
+        places.update(moved)
+
+
 def _apply(tables: dict[str, Any], change: str, places: Places) -> None:
     name, equals, value = change.partition("=")
     name = name.strip()
@@ -127,6 +154,7 @@ def _apply(tables: dict[str, Any], change: str, places: Places) -> None:
             del parent[keys[-1]]
         except (KeyError, IndexError) as error:
             raise RequestError(f"--set {change}: there is no {name} to take out.") from error
+        _forget(places, tuple(keys), from_list=isinstance(parent, list))
         return
     if isinstance(parent, dict):
         parent[str(keys[-1])] = _value(value)
@@ -134,6 +162,7 @@ def _apply(tables: dict[str, Any], change: str, places: Places) -> None:
         parent[keys[-1] : keys[-1] + 1] = [_value(value)]
     else:
         raise RequestError(f"--set {change}: there are {len(parent)} items, from 0 to {len(parent) - 1}.")
+    _forget(places, tuple(keys), from_list=False)
     places[tuple(keys)] = (f"--set {change}", None)
 
 
@@ -144,7 +173,7 @@ def _keys(name: str, tables: Mapping[str, Any]) -> list[str | int]:
     parts = name.split(".")
     while parts:
         if isinstance(here, list):
-            if not parts[0].isdecimal():
+            if not parts[0].isdecimal() or len(parts[0]) > 9:
                 raise RequestError(
                     f"{name}: '{parts[0]}' stands where a list wants a number from 0 to {len(here) - 1}."
                 )

@@ -7,6 +7,7 @@ circuit still run on the rest; names that lost their description this way are no
 from __future__ import annotations
 
 import copy
+import datetime
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, get_args, get_origin
@@ -14,7 +15,7 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from neuromirror.circuit.description import Description
-from neuromirror.errors import Problem, suggestion
+from neuromirror.errors import Problem, dotted, suggestion
 
 Path = tuple[str | int, ...]
 Locate = Callable[[Path], tuple[str | None, int | None]]
@@ -27,6 +28,19 @@ class Validation:
     description: Description | None = None
     problems: list[Problem] = field(default_factory=list)
     dropped: set[Path] = field(default_factory=set)
+    left: dict[Path, list[int]] = field(default_factory=dict)
+
+    def original(self, path: Path) -> Path:
+        """Return the path in the file of what is now at a path: items that were taken out of lists count there."""
+        found: Path = ()
+        for key in path:
+            left = self.left.get(found)
+            found = (*found, left[key] if left is not None and isinstance(key, int) and key < len(left) else key)
+        return found
+
+
+# A file without these still has the rest of it checked.
+_STAND_INS: dict[str, Any] = {"name": "unnamed", "code": {"kind": "zero_mean"}, "cells": {}}
 
 
 def validate(raw: dict[str, Any], locate: Locate) -> Validation:
@@ -51,8 +65,9 @@ def validate(raw: dict[str, Any], locate: Locate) -> Validation:
         if first:
             outcome.problems = [problem(path, item, locate, found) for path, item in _worth_saying(found)]
             first = False
-        for path, item in found:
-            if not _drop(tables, path, missing=item["type"] == "missing", dropped=outcome.dropped):
+        # From the last to the first, so that what is taken out of a list does not move what is still to go.
+        for path, item in sorted(found, key=lambda one: [(isinstance(k, int), k) for k in one[0]], reverse=True):
+            if not _drop(tables, path, item["type"] == "missing", outcome):
                 return outcome
     return outcome
 
@@ -111,6 +126,11 @@ def problem(path: Path, item: Any, locate: Locate, found: list[tuple[Path, Any]]
                 "unknown-schema",
                 f"version {_short(value)} of the format is not known. This version reads 1.",
             )
+    elif kind in ("too_short", "too_long"):
+        bound = (
+            f"at least {item['ctx']['min_length']}" if kind == "too_short" else f"at most {item['ctx']['max_length']}"
+        )
+        message = f"found {_short(value)}, expected {bound} entries."
     elif kind in _EXPECTED:
         message = f"found {_short(value)}, expected {_EXPECTED[kind]}."
     file, line = locate(path)
@@ -131,11 +151,6 @@ _EXPECTED = {
     "int_parsing": "a whole number",
     "int_from_float": "a whole number",
 }
-
-
-def dotted(path: Sequence[str | int]) -> str:
-    """Return the dotted name of a path, as ``--set`` takes it."""
-    return ".".join(str(key) for key in path)
 
 
 def fields_at(path: Sequence[str | int]) -> list[str]:
@@ -171,28 +186,41 @@ def _is_model(kind: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, BaseModel)
 
 
-def _drop(tables: Any, path: Path, *, missing: bool, dropped: set[Path]) -> bool:
-    """Take the offending key out, or its table where a key is missing; return whether anything was taken."""
+def _drop(tables: Any, path: Path, missing: bool, outcome: Validation) -> bool:
+    """Take the offending key out, or its table where a key is missing; return whether anything was changed."""
     target = path[:-1] if missing else path
-    if any(target[:length] in dropped for length in range(1, len(target) + 1)):
+    if not target and path and path[0] in _STAND_INS:
+        tables[path[0]] = copy.deepcopy(_STAND_INS[str(path[0])])
+        outcome.dropped.add(path)
         return True
     while target:
         parent = tables
         try:
             for key in target[:-1]:
                 parent = parent[key]
+            place = outcome.original(target)
             if isinstance(parent, list):
+                left = outcome.left.setdefault(outcome.original(target[:-1]), list(range(len(parent))))
                 parent.pop(int(target[-1]))
+                left.pop(int(target[-1]))
             else:
                 del parent[target[-1]]
         except (KeyError, IndexError, TypeError, ValueError):
+            if any(outcome.original(target)[:length] in outcome.dropped for length in range(1, len(target) + 1)):
+                return True
             target = target[:-1]
             continue
-        dropped.add(target)
+        outcome.dropped.add(place)
         return True
     return False
 
 
 def _short(value: object) -> str:
-    text = repr(value)
+    """Return a value as a circuit file writes it, cut short."""
+    if isinstance(value, bool):
+        text = str(value).lower()
+    elif isinstance(value, datetime.date | datetime.time):
+        text = value.isoformat()
+    else:
+        text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

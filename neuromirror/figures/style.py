@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.patches import Patch
 
+from neuromirror.errors import RequestError
 from neuromirror.record import PhaseEntry
 
 BLACK, ORANGE, SKY_BLUE, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
@@ -89,9 +90,14 @@ def save(figure: Figure, path: Path) -> Path:
         ".svg": {"Date": None},
         ".pdf": {"CreationDate": None},
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with context():
-        figure.savefig(path, metadata=dates.get(path.suffix.lower()))
+    if path.suffix.lower() not in dates:
+        raise RequestError(f"{path}: a figure is written as {', '.join(dates)}. Give the file one of these suffixes.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with context():
+            figure.savefig(path, metadata=dates[path.suffix.lower()])
+    except OSError as error:
+        raise RequestError(f"{path}: cannot be written ({error.strerror or error}).") from error
     return path
 
 

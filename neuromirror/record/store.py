@@ -58,11 +58,7 @@ class RunWriter:
             If the directory has something in it, or cannot be made.
         """
         try:
-            if path.exists() and (not path.is_dir() or any(path.iterdir())):
-                found = "has files in it" if path.is_dir() else "is a file"
-                raise RequestError(
-                    f"{path}: {found}; a run overwrites nothing. Give --out a new or an empty directory."
-                )
+            check_free(path)
             path.mkdir(parents=True, exist_ok=True)
             _replace_file(path / "circuit.toml", circuit_toml.encode())
             metrics_file = (path / "metrics.jsonl").open("w", encoding="utf-8", newline="\n")
@@ -163,6 +159,19 @@ class RunWriter:
 
     def _write_manifest(self) -> None:
         _replace_file(self.path / "manifest.json", self.manifest.to_json().encode())
+
+
+def check_free(path: Path) -> None:
+    """Refuse a run directory that has something in it.
+
+    Raises
+    ------
+    RequestError
+        If it has, or if it is no directory.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        found = "has files in it" if path.is_dir() else "is a file"
+        raise RequestError(f"{path}: {found}; a run overwrites nothing. Give --out a new or an empty directory.")
 
 
 def plain(value: Any) -> Any:

@@ -22,7 +22,7 @@ from neuromirror.errors import RequestError
 from neuromirror.measure.alignment import angle_deg, gain
 from neuromirror.plan import Plan, make_plan
 from neuromirror.record.manifest import Manifest
-from neuromirror.record.store import RunWriter
+from neuromirror.record.store import RunWriter, check_free
 from neuromirror.result import Run, open_run
 
 Progress = Callable[[float, float], None]
@@ -161,12 +161,16 @@ def run_seeds(
     """
     options = options or Options()
     circuit = circuit if isinstance(circuit, Circuit) else load(circuit)
+    if options.dtype not in ("float64", "float32"):
+        raise RequestError(f"--dtype {options.dtype}: expected float64 or float32.")
     if options.points < 1:
         raise RequestError(f"points {options.points}: expected 1 or more.")
     plans = [make_plan(circuit, seed, backend) for seed in seeds]
     simulator = load_backend(backend)
     target = simulator.target(plans[0], options, len(plans))
     folders = _folders(circuit.name, backend, seeds, out)
+    for folder in folders:
+        check_free(folder)
     total_s = plans[0].phases[-1].stop_s
     announce(f"{circuit.name}: {total_s:g} s of simulated time, backend {backend} ({target}), {_seeds(seeds)}")
     recorders = []
