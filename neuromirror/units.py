@@ -28,7 +28,8 @@ UNITS: dict[str, tuple[Dimension, Decimal]] = {
 """Each unit's dimension and its value in SI units."""
 
 _SI: dict[Dimension, str] = {"time": "s", "rate": "Hz", "voltage": "V"}
-_NUMBER_AND_UNIT = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?)\s*([A-Za-zµ]+)\s*")
+_USUAL: dict[Dimension, str] = {"time": "ms", "rate": "Hz", "voltage": "mV"}
+_NUMBER_AND_UNIT = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?)\s*([A-Za-zµμ]+)\s*")
 
 
 @dataclass(frozen=True, order=True)
@@ -74,8 +75,8 @@ class Quantity:
 
     def __str__(self) -> str:
         unit = {"rate": "Hz", "voltage": "mV", "time": "s"}[self.dimension]
-        if self.dimension == "time" and 0 < self.si < 1:
-            unit = "ms" if self.si >= 1e-5 else "us"
+        if self.dimension == "time" and 0 < abs(self.si) < 1:
+            unit = "ms" if abs(self.si) >= 1e-5 else "us"
         value = self._in(unit)
         text = f"{value:g} {unit}" if float(f"{value:g}") == value else f"{value!r} {unit}"
         if parse_quantity(text, self.dimension) == self:
@@ -101,7 +102,7 @@ def parse_quantity(text: object, dimension: Dimension) -> Quantity:
     if dimension not in get_args(Dimension):
         raise TypeError(f"no dimension {dimension!r}")
     units = [unit for unit, (of, _) in UNITS.items() if of == dimension]
-    wanted = f'Expected a {dimension} with its unit ({", ".join(units)}), such as "20 {units[-1]}".'
+    wanted = f'Expected a {dimension} with its unit ({", ".join(units)}), such as "20 {_USUAL[dimension]}".'
     if isinstance(text, Quantity):
         if text.dimension != dimension:
             raise ValueError(f"{text} is a {text.dimension}. {wanted}")
@@ -112,7 +113,7 @@ def parse_quantity(text: object, dimension: Dimension) -> Quantity:
     if match is None:
         raise ValueError(f"{text!r} is not a number with a unit. {wanted}")
     number, unit = match.groups()
-    unit = unit.replace("µ", "u")
+    unit = unit.replace("µ", "u").replace("μ", "u")  # the micro sign and the Greek letter
     if unit not in UNITS or UNITS[unit][0] != dimension:
         kind = f"a unit of {UNITS[unit][0]}" if unit in UNITS else "not a unit known here"
         raise ValueError(f"{text!r}: '{unit}' is {kind}. {wanted}")

@@ -136,10 +136,13 @@ def _forget(places: Places, gone: tuple[str | int, ...], *, from_list: bool) -> 
     head, last, size = gone[:-1], gone[-1], len(gone)
     for path in [path for path in places if path[:size] == gone]:
         del places[path]
-    if from_list:
-        after = sorted((p for p in places if p[: size - 1] == head and len(p) >= size and p[size - 1] > last), key=str)
-        moved = {(*head, path[size - 1] - 1, *path[size:]): places.pop(path) for path in after}
-        places.update(moved)
+    if from_list and isinstance(last, int):
+        after: dict[tuple[str | int, ...], tuple[str | int, ...]] = {}
+        for path in places:
+            number = path[size - 1] if len(path) >= size and path[: size - 1] == head else None
+            if isinstance(number, int) and number > last:
+                after[path] = (*head, number - 1, *path[size:])
+        places.update({moved: places.pop(path) for path, moved in after.items()})
 
 
 def _apply(tables: dict[str, Any], change: str, places: Places) -> None:

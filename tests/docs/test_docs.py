@@ -21,14 +21,12 @@ import sys
 import typing
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Literal, NamedTuple
 
 import pytest
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-import neuromirror
 from neuromirror import cli
 from neuromirror.circuit import description
 from neuromirror.rules.expression import FUNCTIONS, VARIABLES, Drive
@@ -141,15 +139,7 @@ def run_python(page: Path, block: Block, names: dict[str, Any]) -> None:
         pytest.fail(report.getvalue(), pytrace=False)
 
 
-def marked(page: Path) -> Any:
-    """Return a page as a parameter; those that call nm.run are expected to fail while importing its module hides it."""
-    home = neuromirror.run_seeds.__module__
-    hidden = isinstance(neuromirror.run, ModuleType) and "nm.run(" in page.read_text(encoding="utf-8")
-    reason = f"once {home} is imported, nm.run is that module and not the function"
-    return pytest.param(page, marks=pytest.mark.xfail(reason=reason) if hidden else [], id=page.stem)
-
-
-@pytest.mark.parametrize("page", [marked(page) for page in PAGES])
+@pytest.mark.parametrize("page", PAGES, ids=PAGE_NAMES)
 def test_examples(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     shell, names = Shell(page, monkeypatch), {"__name__": page.stem}
