@@ -30,6 +30,9 @@ app = App(
     suppress_keyboard_interrupt=False,
 )
 
+MAX_SHOWN = 7
+"""Of a run's phases, how many are printed with their angles; of longer schedules the first and the last are."""
+
 Changes = Annotated[
     tuple[str, ...],
     Parameter(
@@ -193,27 +196,38 @@ def run(
 
 def _report(record: Run, figures: bool) -> None:
     """Print the angle before and after each phase, and where the figures are."""
-    steps = record.weight_steps()
+    steps, phases = record.weight_steps(), record.manifest.phases
     for name in sorted(record.manifest.summary["matrix_angles_deg"]):
         angles = {row["examples"]: row["angles_deg"][name] for row in record.metrics()}
-        path = [f"{angles[steps[0]]:.1f}° before"]
+        path = [f"{_degrees(angles[steps[0]])} before"]
         path += [
-            f"{angles[step]:.1f}° after {phase['stop_s'] - phase['start_s']:g} s of {phase['mode']} mode"
-            for phase, step in zip(record.manifest.phases, steps[1:], strict=False)
+            f"{_degrees(angles[step])} after {phase['stop_s'] - phase['start_s']:g} s of {phase['mode']} mode"
+            for phase, step in zip(phases, steps[1:], strict=False)
         ]
-        gain = record.manifest.summary["gain"][name]
-        print(f"seed {record.manifest.seed}  angle of {name} to its Wᵀ: {', '.join(path)}; gain {gain:.3g}")
+        if len(path) > MAX_SHOWN:
+            path = [*path[:3], f"… ({len(path) - 5} phases) …", *path[-2:]]
+        found = record.manifest.summary["gain"][name]
+        gain = "undefined" if found is None else f"{found:.3g}"
+        print(f"seed {record.manifest.seed}  angle of {name} to its Wᵀ: {', '.join(path)}; gain {gain}")
     print(f"record   {record.path}")
     if figures:
         for figure in sorted((record.path / "figures").glob("*.png")):
             print(f"figure   {figure}")
 
 
+def _degrees(angle_deg: float | None) -> str:
+    return "undefined" if angle_deg is None else f"{angle_deg:.1f}°"
+
+
 def _report_seeds(records: list[Run]) -> None:
     from neuromirror.measure.uncertainty import median_interval
 
     for name in sorted(records[0].manifest.summary["matrix_angles_deg"]):
-        interval = median_interval([record.manifest.summary["matrix_angles_deg"][name] for record in records])
+        angles = [record.manifest.summary["matrix_angles_deg"][name] for record in records]
+        if None in angles:
+            print(f"median over {len(records)} seeds of {name}: undefined, as some of its angles are")
+            continue
+        interval = median_interval(angles)
         known = math.isfinite(interval.low)
         bounds = f"{interval.confidence:.1%} interval {interval.low:.2f}° to {interval.high:.2f}°"
         few = "too few seeds for an interval"
@@ -296,7 +310,7 @@ def _run(arguments: list[str], *, debug: bool) -> int:
         print(text if text.startswith(("error:", "warning:")) else f"error: {text}", file=sys.stderr)
         return error.exit_code if isinstance(error, NeuromirrorError) else 2
     except KeyboardInterrupt:
-        print("interrupted: what there was is saved", file=sys.stderr)
+        print("interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
         sys.stderr.close()

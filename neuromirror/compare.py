@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path
 
 from neuromirror.errors import RequestError
 from neuromirror.measure.uncertainty import median_interval, paired_difference
 from neuromirror.record.run import Run, open_run
 
-Key = tuple[str, str, str, str]
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """Runs that differ in their seed only, and the feedback array that is looked at."""
+
+    circuit: str
+    circuit_sha256: str
+    protocol_sha256: str
+    backend: str
+    array: str
+
+    def __str__(self) -> str:
+        circuit, protocol = self.circuit_sha256[:8], self.protocol_sha256[:8]
+        return f"{self.circuit} {circuit}, protocol {protocol}, {self.backend}"
 
 
 def comparison(paths: list[Path]) -> str:
@@ -27,26 +42,28 @@ def comparison(paths: list[Path]) -> str:
     """
     records = [record for path in paths for record in _runs(path)]
     rows = [("circuit", "backend", "seed", "B", "angle", "gain", "simulated", "complete", "run")]
-    groups: dict[Key, dict[int, float]] = defaultdict(dict)
+    groups: dict[Group, dict[int, float]] = defaultdict(dict)
     for record in records:
         manifest = record.manifest
-        for name, mirrored in sorted(record.mirrored.items()):
-            angle, gain = record.angles_deg(name)[-1], record.gain(name)[-1]
-            done_s = record.times_s()[-1]
-            complete = "yes" if manifest.complete else "no"
-            rows.append(
-                (manifest.circuit, manifest.backend, str(manifest.seed), name, f"{angle:.2f}°", f"{gain:.3g}",
-                 f"{done_s:g} s", complete, str(record.path))
-            )  # fmt: skip
-            if manifest.complete:
-                key = (
-                    f"{manifest.circuit} {manifest.circuit_sha256[:8]}",
-                    manifest.protocol_sha256[:8],
-                    manifest.backend,
-                    name,
+        complete = "yes" if manifest.complete else "no"
+        head = (manifest.circuit, manifest.backend, str(manifest.seed))
+        if not record.metrics():
+            rows.append((*head, "", "", "", "0 s", complete, str(record.path)))
+            continue
+        done = f"{record.times_s()[-1]:g} s"
+        for name in sorted(record.mirrored):
+            angle, gain = float(record.angles_deg(name)[-1]), float(record.gain(name)[-1])
+            shown = ("undefined" if math.isnan(angle) else f"{angle:.2f}°", "" if math.isnan(gain) else f"{gain:.3g}")
+            rows.append((*head, name, *shown, done, complete, str(record.path)))
+            if manifest.complete and math.isfinite(angle):
+                group = Group(
+                    circuit=manifest.circuit,
+                    circuit_sha256=manifest.circuit_sha256,
+                    protocol_sha256=manifest.protocol_sha256,
+                    backend=manifest.backend,
+                    array=name,
                 )
-                groups[key][manifest.seed] = float(angle)
-            _ = mirrored
+                groups[group][manifest.seed] = angle
     return "\n".join([_table(rows), *_medians(groups), *_differences(groups)])
 
 
@@ -66,31 +83,28 @@ def _table(rows: list[tuple[str, ...]]) -> str:
     )
 
 
-def _medians(groups: dict[Key, dict[int, float]]) -> list[str]:
+def _medians(groups: dict[Group, dict[int, float]]) -> list[str]:
     lines = []
-    for (circuit, protocol, backend, name), angles in groups.items():
+    for group, angles in groups.items():
         if len(angles) > 1:
             interval = median_interval(list(angles.values()))
-            lines.append(
-                f"{circuit}, protocol {protocol}, {backend}, {name}: "
-                f"median {interval.estimate:.2f}° over {len(angles)} seeds, "
-                f"{interval.confidence:.1%} interval {interval.low:.2f}° to {interval.high:.2f}°"
-            )
+            bounds = f"{interval.confidence:.1%} interval {interval.low:.2f}° to {interval.high:.2f}°"
+            known = bounds if math.isfinite(interval.low) else "too few seeds for an interval"
+            lines.append(f"{group}, {group.array}: median {interval.estimate:.2f}° over {len(angles)} seeds ({known})")
     return lines
 
 
-def _differences(groups: dict[Key, dict[int, float]]) -> list[str]:
+def _differences(groups: dict[Group, dict[int, float]]) -> list[str]:
     """Compare the first group of each B with every other over the seeds that both have."""
-    lines = []
-    keys = list(groups)
-    for index, key in enumerate(keys):
-        first = next(other for other in keys if other[3] == key[3])
-        shared = sorted(set(groups[key]) & set(groups[first]))
-        if key == first or len(shared) < 2 or index == 0:
+    lines, firsts = [], {}
+    for group, angles in groups.items():
+        first = firsts.setdefault(group.array, group)
+        shared = sorted(set(angles) & set(groups[first]))
+        if group == first or len(shared) < 2:
             continue
-        interval = paired_difference([groups[key][seed] for seed in shared], [groups[first][seed] for seed in shared])
+        interval = paired_difference([angles[seed] for seed in shared], [groups[first][seed] for seed in shared])
         lines.append(
-            f"{key[3]}: ({key[0]}, {key[2]}) − ({first[0]}, {first[2]}): {interval.estimate:+.2f}°, "
+            f"{group.array}: ({group}) − ({first}): {interval.estimate:+.2f}°, "
             f"95% interval {interval.low:+.2f}° to {interval.high:+.2f}°, {len(shared)} paired seeds"
         )
     return lines

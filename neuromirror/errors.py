@@ -79,6 +79,10 @@ class CircuitError(RequestError):
         self.problems = tuple(problems)
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
+    def __reduce__(self) -> tuple[type[CircuitError], tuple[tuple[Problem, ...]]]:
+        # An exception is copied and pickled by its message, which is not what this one is made of.
+        return type(self), (self.problems,)
+
 
 def dotted(path: Sequence[str | int]) -> str:
     """Return the dotted name of a path, as ``--set`` takes it."""

@@ -22,7 +22,6 @@ from neuromirror.circuit.description import Description, Init, Mode, Noise, Sign
 from neuromirror.circuit.rules import rule_of
 from neuromirror.dynamics.activations import ACTIVATIONS, Activation
 from neuromirror.rules.rule import Rule
-from neuromirror.rules.updater import Step
 
 FloatArray = NDArray[np.float64]
 
@@ -65,6 +64,8 @@ class ModePlan:
         All populations, each after those that drive it.
     synapses, drives, gates, errors : mapping of population to tuple of Axons
         What transmits into each population, by role.
+    cross : mapping of feedback population to Axons
+        What rules see as ``cross``: the forward signal that a drive projection brings or, where none does, a gate.
     compare : mapping of feedback population to forward population
         Where the output error is formed (source minus target).
     inputs : frozenset of str
@@ -81,6 +82,7 @@ class ModePlan:
     drives: Mapping[str, tuple[Axons, ...]]
     gates: Mapping[str, tuple[Axons, ...]]
     errors: Mapping[str, tuple[Axons, ...]]
+    cross: Mapping[str, Axons]
     compare: Mapping[str, str]
     inputs: frozenset[str]
     noise: Mapping[str, Noise]
@@ -174,10 +176,6 @@ class Plan:
         """Return the number of examples of one update."""
         return 1 if spiking else self.description.time.batch
 
-    def step(self, learner: Learner, *, examples_seen: int, examples: int, window_s: float) -> Step:
-        """Return the coefficients of an update that averages over a number of examples."""
-        return learner.rule.updater.step_of(examples_seen=examples_seen, examples=examples, window_s=window_s)
-
 
 def make_plan(circuit: Circuit, seed: int, backend: str | None = None) -> Plan:
     """Check a circuit for a backend and plan its run with a seed."""
@@ -218,6 +216,10 @@ def _mode_plan(description: Description, name: str, mode: Mode) -> ModePlan:
         drives=frozen["drive"],
         gates=frozen["gate"],
         errors=frozen["error"],
+        cross={
+            target: min(group, key=lambda axons: axons.name)
+            for target, group in {**frozen["gate"], **frozen["drive"]}.items()
+        },
         compare=compare,
         inputs=frozenset(mode.input),
         noise=mode.noise,
@@ -226,6 +228,10 @@ def _mode_plan(description: Description, name: str, mode: Mode) -> ModePlan:
         window_s=schedule.window_s(description, mode),
         signal=schedule.signal_of(description, mode),
     )
+
+
+def _name(axons: Axons) -> str:
+    return axons.name
 
 
 def _order(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.metadata
+import importlib
 import os
 import sys
 import time
@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neuromirror import __version__
 from neuromirror.backends.base import Options, Snapshot, load_backend
 from neuromirror.circuit.capabilities import DEFAULT_BACKEND, capabilities
 from neuromirror.circuit.circuit import Circuit
 from neuromirror.circuit.load import load
-from neuromirror.errors import RequestError
+from neuromirror.errors import RequestError, RunError
 from neuromirror.measure.alignment import angle_deg, gain
 from neuromirror.plan import Plan, make_plan
 from neuromirror.record.manifest import Manifest
@@ -41,7 +42,15 @@ class RunRecorder:
     spike_counts: dict[str, int] = field(default_factory=dict)
 
     def snapshot(self, snapshot: Snapshot, *, keep_arrays: bool) -> None:
-        """Add a row to the metrics, and keep the arrays where asked."""
+        """Add a row to the metrics, and keep the arrays where asked.
+
+        Raises
+        ------
+        RunError
+            If a weight is not finite any more; the row is added all the same.
+        """
+        self.first = self.first or snapshot
+        self.last = snapshot
         self.writer.metrics(
             {
                 "phase": snapshot.phase,
@@ -54,8 +63,12 @@ class RunRecorder:
         )
         if keep_arrays:
             self.write_arrays(snapshot)
-        self.first = self.first or snapshot
-        self.last = snapshot
+        if (lost := _lost(snapshot.arrays)) is not None:
+            mode = self.plan.phases[snapshot.phase].mode
+            raise RunError(
+                f"{lost} is no longer finite after {snapshot.t_s:g} s, in {mode} mode. Lower the rate of the rule that "
+                "teaches it, or mend a drive that divides by zero or overflows."
+            )
 
     def write_arrays(self, snapshot: Snapshot) -> None:
         """Write all weights, those of the feedback path apart."""
@@ -78,6 +91,36 @@ class RunRecorder:
     def progress(self, done_s: float) -> None:
         """Pass on how far the run is."""
         self.progress_to(done_s)
+
+    @property
+    def complete(self) -> bool:
+        """Whether the run has reached its end."""
+        at_end = self.last is not None and self.last.t_s >= self.plan.phases[-1].stop_s - 1e-9
+        return at_end and self.last is not None and _lost(self.last.arrays) is None
+
+    def left(self) -> str:
+        """Say what an interrupted run leaves behind."""
+        seed, total_s = self.plan.seed, self.plan.phases[-1].stop_s
+        if self.last is None:
+            return f"seed {seed}: stopped before there was anything to save"
+        return f"seed {seed}: stopped after {self.last.t_s:g} of {total_s:g} s, which are saved in {self.writer.path}"
+
+    def close(self, backend: str, wall_s: float) -> None:
+        """Close the record: as complete, as cut short with the last state, or not at all where nothing was recorded."""
+        if self.last is None:
+            self.writer.discard()
+            return
+        self.writer.timings({"wall_s": wall_s})
+        if self.complete:
+            self.writer.finish(summary(self, backend))
+        else:
+            self.write_arrays(self.last)
+            self.writer.interrupt()
+
+
+def _lost(arrays: Mapping[str, NDArray[np.float64]]) -> str | None:
+    """Return the name of an array that has diverged, if one has."""
+    return next((name for name in sorted(arrays) if not np.isfinite(arrays[name]).all()), None)
 
 
 def alignment_of(plan: Plan, arrays: Mapping[str, NDArray[np.float64]]) -> dict[str, dict[str, float]]:
@@ -133,6 +176,8 @@ def run(
         If the circuit has errors, or this backend cannot run it.
     RequestError
         If the run directory is taken, or an option is wrong.
+    RunError
+        If the simulation fails, for one because a weight diverges; the record up to there is kept.
     """
     return run_seeds(
         circuit,
@@ -164,7 +209,7 @@ def run_seeds(
     if options.dtype not in ("float64", "float32"):
         raise RequestError(f"--dtype {options.dtype}: expected float64 or float32.")
     if options.points < 1:
-        raise RequestError(f"points {options.points}: expected 1 or more.")
+        raise RequestError(f"--points {options.points}: expected 1 or more.")
     plans = [make_plan(circuit, seed, backend) for seed in seeds]
     simulator = load_backend(backend)
     target = simulator.target(plans[0], options, len(plans))
@@ -182,16 +227,12 @@ def run_seeds(
     started = time.perf_counter()
     try:
         simulator.run(plans, list(recorders), options)
-    except BaseException:
+    finally:
+        wall_s = (time.perf_counter() - started) / len(plans)
         for recorder in recorders:
-            if recorder.last is not None:
-                recorder.write_arrays(recorder.last)
-            recorder.writer.interrupt()
-        raise
-    wall_s = (time.perf_counter() - started) / len(plans)
-    for recorder in recorders:
-        recorder.writer.timings({"wall_s": wall_s, "figures": figures})
-        recorder.writer.finish(summary(recorder, backend))
+            recorder.close(backend, wall_s)
+            if not recorder.complete:
+                announce(recorder.left())
     runs = [open_run(folder) for folder in folders]
     if figures:
         for record in runs:
@@ -247,7 +288,7 @@ def _manifest(plan: Plan, backend: str, target: str) -> Manifest:
         seed=plan.seed,
         dt_s=description.time.dt.s if spiking else None,
         versions=_versions(backend),
-        device=target if backend == "torch" else "cpu",
+        device=target.partition(",")[0] if backend == "torch" else "cpu",
         populations={
             name: {"path": p.path, "layer": p.layer, "size": plan.sizes[name]}
             for name, p in description.populations.items()
@@ -276,11 +317,9 @@ def _command_line() -> str:
 
 
 def _versions(backend: str) -> dict[str, str]:
-    names = ["neuromirror", "numpy", capabilities(backend).needs]
-    versions = {"python": ".".join(map(str, sys.version_info[:3]))}
-    for name in names:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            versions[name] = "not installed as a package"
-    return versions
+    modules = {name: importlib.import_module(name) for name in ("numpy", capabilities(backend).needs)}
+    return {
+        "python": ".".join(map(str, sys.version_info[:3])),
+        "neuromirror": __version__,
+        **{name: str(module.__version__) for name, module in modules.items()},
+    }

@@ -117,7 +117,7 @@ def run_rates(plan: Plan, engine: RateEngine, recorder: Recorder, *, points: int
                 if learner.source is None and not mode.bias_on:
                     continue
                 before = seen.get((learner.name, learner.rule.name), 0)
-                step = plan.step(learner, examples_seen=before, examples=examples, window_s=mode.window_s)
+                step = learner.rule.updater.step(examples_seen=before, examples=examples, window_s=mode.window_s)
                 engine.learn(mode, learner, step, baselines.of(mode.name))
                 seen[learner.name, learner.rule.name] = before + examples
             engine.refresh()

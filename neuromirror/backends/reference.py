@@ -128,7 +128,8 @@ class ReferenceEngine:
         for axons in mode.errors.get(learner.target, ()):
             k = _source(axons, i)
             seen["error"] += signals[axons.source][k] - float(beta[axons.source][k])
-        for axons in (*mode.drives.get(learner.target, ()), *mode.gates.get(learner.target, ())):
+        if learner.target in mode.cross:
+            axons = mode.cross[learner.target]
             seen["cross"] = signals[axons.source][_source(axons, i)]
         if learner.source is not None:
             j = index[1]

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from neuromirror.circuit.description import Description
+from neuromirror.circuit.rules import drive_of
+from neuromirror.circuit.templates import flat
 from neuromirror.errors import Problem, RequestError, suggestion
-from neuromirror.rules.expression import Drive, ExpressionError
-from neuromirror.rules.library import library
+from neuromirror.rules.expression import ExpressionError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,7 +140,23 @@ def unsupported(
                 line=line,
             )
         )
-    return problems
+    return problems + list(_unresolved_windows(description, locate) if backend.spiking else ())
+
+
+def _unresolved_windows(
+    description: Description, locate: Callable[[tuple[str | int, ...]], tuple[str | None, int | None]]
+) -> Iterator[Problem]:
+    """Yield the scheduled modes whose windows are not whole numbers of time steps."""
+    scheduled = {step.mode for step in flat(description.schedule)}
+    dt = description.time.dt
+    for name, mode in description.modes.items():
+        window = mode.window or description.time.window
+        steps = window.s / dt.s
+        if name in scheduled and (abs(steps - round(steps)) > 1e-6 or round(steps) < 1):
+            path = ("modes", name, "window") if mode.window else ("time", "window")
+            file, line = locate(path)
+            message = f"a window of {window} is not a whole number of time steps of {dt}. Change the window or time.dt."
+            yield Problem(name="window-dt", path=".".join(path), message=message, file=file, line=line)
 
 
 def _features(
@@ -162,7 +179,6 @@ def _features(
     if backend.separable_only:
         for name, rule in description.rules.items():
             try:
-                known = library()
-                _ = Drive(known[rule.drive].drive if rule.drive in known else rule.drive, rule.constants).terms
+                _ = drive_of(rule.drive, rule.constants).terms
             except ExpressionError:
                 yield ("rules", name, "drive"), "way to compute the drive", rule.drive, frozenset({"sums of products"})

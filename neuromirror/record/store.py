@@ -30,7 +30,8 @@ class RunWriter:
     that a run cut short can be read up to its last row. The same calls give the same bytes, ``timings.json`` and the
     manifest's ``invocation`` apart.
 
-    Use `RunWriter.create`. Then `metrics`, `spikes` and `weights` as the run goes, and `finish` or `interrupt` once.
+    Use `RunWriter.create`. Then `metrics`, `spikes` and `weights` as the run goes, and one of `finish`, `interrupt` and
+    `discard`.
     """
 
     def __init__(self, path: Path, manifest: Manifest, metrics_file: TextIO) -> None:
@@ -150,6 +151,14 @@ class RunWriter:
     def interrupt(self) -> None:
         """Close the record of a run that was cut short: what there is stays, ``complete`` stays False."""
         self._close(complete=False, summary=self.manifest.summary)
+
+    def discard(self) -> None:
+        """Take the directory away again: nothing has been recorded."""
+        self._metrics_file.close()
+        for name in ("circuit.toml", "metrics.jsonl", "manifest.json"):
+            (self.path / name).unlink(missing_ok=True)
+        if not any(self.path.iterdir()):
+            self.path.rmdir()
 
     def _close(self, *, complete: bool, summary: Mapping[str, object]) -> None:
         self._metrics_file.close()

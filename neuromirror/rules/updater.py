@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
@@ -46,23 +49,31 @@ class PlainUpdater:
     memory_from: float | None = None
     memory_in: str = "seconds"
 
-    def step(self, *, seen: float, span: float) -> Step:
-        """Return the coefficients of the update that follows after `seen` of learning.
+    def step(self, *, examples_seen: int, examples: int, window_s: float) -> Step:
+        """Return the coefficients of one update.
 
         Parameters
         ----------
-        seen : float
-            Seconds or examples (as `memory_in` says) that this weight has learned from before this update.
-        span : float
-            Seconds or examples that this update averages over.
+        examples_seen : int
+            Examples that this weight has learned from before this update.
+        examples : int
+            Examples that this update averages over.
+        window_s : float
+            Length of one example, in seconds.
         """
-        if self.memory is None:
-            return Step(keep=1 - self.decay * (self.rate if self.decay_times_rate else 1.0), step=self.rate)
-        memory = self.memory if self.memory_from is None else min(self.memory, self.memory_from + seen + span)
-        weight = min(1.0, span / memory)
-        return Step(keep=1 - weight, step=weight / self.decay)
+        keep, step = self.coefficients(examples_seen=np.array([examples_seen]), examples=examples, window_s=window_s)
+        return Step(keep=float(keep[0]), step=float(step[0]))
 
-    def step_of(self, *, examples_seen: int, examples: int, window_s: float) -> Step:
-        """Return `step` for an update that averages over a number of examples of ``window_s`` seconds each."""
+    def coefficients(
+        self, *, examples_seen: NDArray[np.int_], examples: int, window_s: float
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return ``keep`` and ``step`` of many updates, each an array of the shape of `examples_seen`; see `step`."""
+        if self.memory is None:
+            keep = 1 - self.decay * (self.rate if self.decay_times_rate else 1.0)
+            return np.full(examples_seen.shape, keep), np.full(examples_seen.shape, self.rate)
         unit = window_s if self.memory_in == "seconds" else 1.0
-        return self.step(seen=examples_seen * unit, span=examples * unit)
+        memory = np.full(examples_seen.shape, self.memory)
+        if self.memory_from is not None:
+            memory = np.minimum(memory, self.memory_from + (examples_seen + examples) * unit)
+        weight = np.minimum(1.0, examples * unit / memory)
+        return 1 - weight, weight / self.decay

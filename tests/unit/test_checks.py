@@ -13,7 +13,8 @@ import pytest
 
 from neuromirror.circuit import capabilities, checks
 from neuromirror.circuit.capabilities import BACKENDS, able, unsupported
-from neuromirror.circuit.checks import MAX_STEPS, MAX_WEIGHTS
+from neuromirror.circuit.checks.projections import MAX_WEIGHTS
+from neuromirror.circuit.checks.protocol import MAX_STEPS
 from neuromirror.circuit.circuit import Circuit
 from neuromirror.circuit.load import from_text, shipped
 from neuromirror.errors import CircuitError, Problem, RequestError
@@ -238,11 +239,34 @@ CASES = [
     ),
     Case("no-cross", "modes.engaged.learn.W1", ("rules.forward.drive=-pre*cross",), "no forward signal reaches y1"),
     Case(
+        "many-cross",
+        "modes.mirror.learn.B1",
+        (
+            'projections.x2={source="y0", target="d0", connector="one_to_one", role="drive", permutation=[1, 2, 0]}',
+            'modes.mirror.on=["W1", "x0", "x1", "x2"]',
+            'rules.mirror.drive="pre*cross"',
+        ),
+        "x0, x2 bring d0 more than one signal",
+    ),
+    Case(
+        "driven-input",
+        "modes.engaged.input.y1",
+        ('modes.engaged.input={y1="stimulus"}', "populations.y1.bias=", "modes.engaged.learn.y1.bias="),
+        "W1 drives it too",
+    ),
+    Case(
+        "driven-input",
+        "modes.engaged.input.y0",
+        ('populations.y0.bias={init="constant"}',),
+        "its bias acts too",
+    ),
+    Case(
         "cycle",
         "modes.engaged.on",
         (
             'projections.W2={source="y1", target="y0", connector="all_to_all", weight={}}',
             'modes.engaged.on=["W1", "W2", "B1", "g0", "g1", "e1"]',
+            "modes.engaged.input=",
         ),
         "y0 → y1 → y0|y1 → y0 → y1",
     ),
@@ -302,7 +326,7 @@ def test_a_change_provokes_its_problem_and_no_other(case: Case) -> None:
 
 
 def test_every_place_that_reports_a_problem_has_a_case() -> None:
-    source = Path(checks.__file__).read_text(encoding="utf-8")
+    source = "\n".join(path.read_text(encoding="utf-8") for path in Path(checks.__file__).parent.glob("*.py"))
     named = Counter(re.findall(r"""\.problem\(\s*["']([\w-]+)["']""", source))
     named += Counter(f"unknown-{kind}" for kind in re.findall(r"""\.missing\(.*["'](\w+)["']\)""", source))
     assert {"unknown-mode", "no-beta", "step-length"} <= set(named), "the source is not read as it is written"

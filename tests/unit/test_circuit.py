@@ -397,7 +397,11 @@ def test_what_a_file_states_itself_wins_over_its_short_form() -> None:
         (
             "projections",
             {"W1": {"source": "y1", "target": "y0", "connector": "all_to_all", "weight": {}}},
-            {("wrong-mirror", "projections.B1.mirrors"), ("no-error", "modes.engaged.learn.W1")},
+            {
+                ("wrong-mirror", "projections.B1.mirrors"),
+                ("no-error", "modes.engaged.learn.W1"),
+                ("driven-input", "modes.engaged.input.y0"),
+            },
         ),
         (
             "populations",

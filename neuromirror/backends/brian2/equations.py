@@ -7,6 +7,11 @@ numbers in mV above rest; signals are rates in units of ``code.unit``.
 
 from __future__ import annotations
 
+from typing import Any
+
+import brian2 as b2
+import numpy as np
+
 CELLS = """
 dv/dt = (drive - v)/tau_m : 1 (unless refractory)
 drive : 1
@@ -24,6 +29,8 @@ synaptic_kick : 1 (constant)
 synaptic : 1
 noise_current : 1
 noise_sd : 1
+noise_decay : 1
+noise_kick : 1
 gain : 1
 gated : 1
 gate_trace : 1
@@ -37,8 +44,6 @@ cancel : 1
 error = error_trace - error_beta : 1
 noise = noise_current*noise_sd/unit_current : 1
 mode_now : 1 (shared)
-noise_decay : 1 (shared)
-noise_kick : 1 (shared)
 signal_decay : 1 (shared)
 signal_kick : 1 (shared)
 """
@@ -89,8 +94,8 @@ WINDOW = """
 mode_now = mode_of(t)
 signal_decay = signal_decays(mode_now*second)
 signal_kick = signal_kicks(mode_now*second)
-noise_decay = noise_decays(mode_now*second)
-noise_kick = noise_kicks(mode_now*second)
+noise_decay = noise_decays(mode_now*second, i)
+noise_kick = noise_kicks(mode_now*second, i)
 signal = signal*(1 - clears(t))
 error_trace = error_trace*(1 - clears(t))
 cross = cross*(1 - clears(t))
@@ -101,3 +106,14 @@ learned_bias = b*bias_on(mode_now*second)
 drive = default_bias*default_biases(mode_now*second, i) + unit_current*(inputs(row_of_tick(t)*second, i) + learned_bias)
 """
 """What changes where a window begins: the mode, the stimulus, counts back to zero."""
+
+
+@b2.implementation("cpp", "double taught(double step, double drive) { return step == 0 ? 0.0 : step*drive; }")
+@b2.implementation(
+    "cython", "cdef double taught(double step, double drive):\n    return step*drive if step != 0 else 0.0\n"
+)
+@b2.check_units(step=1, drive=1, result=1)
+def taught(step: Any, drive: Any) -> Any:
+    """Return step·drive, and 0 where the step is 0 even if the drive is not finite: nothing is learned then."""
+    with np.errstate(invalid="ignore"):
+        return np.where(step == 0, 0.0, step * drive)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import brian2 as b2
 import numpy as np
@@ -29,8 +29,25 @@ SCHEDULE = ["start", "groups", "thresholds", "resets", "synapses", "end"]
 RELAY_THRESHOLDS = 3.0
 """What a spike of a drive projection adds to its target, in distances from rest to threshold: it always fires it."""
 
+BIASES = ".bias"
+"""Key of the monitor of all biases; no projection can have this name."""
+
 GATE_TAU_S = 0.05
 """Time constant by which a gate knows a silent forward cell, in seconds."""
+
+
+class _Axon(NamedTuple):
+    """One axon of a cross-projection.
+
+    Its cells are numbered among all; it says mode by mode whether it transmits, and whether rules see it as ``cross``.
+    """
+
+    source: int
+    target: int
+    kind: str
+    delay_s: float
+    on: list[float]
+    crosses: list[float]
 
 
 @dataclass
@@ -96,8 +113,9 @@ class SpikingNetwork:
         modes = [plan.modes[name] for name in self.scheduled]
         stimulus = stimulus_tables(Grid(plan, self.grid.dt_s), self.offsets, self.size)
         dt_s = self.grid.dt_s
-        tau_noise = [max((n.tau.s for n in mode.noise.values()), default=0.01) for mode in modes]
-        decays = np.exp(-dt_s / np.array(tau_noise))
+        noise_decays = self._per_cell(
+            {mode.name: {name: math.exp(-dt_s / noise.tau.s) for name, noise in mode.noise.items()} for mode in modes}
+        )
         kinds = [(mode.signal.kind, mode.window_s if mode.signal.tau is None else mode.signal.tau.s) for mode in modes]
         values: dict[str, FloatArray] = {
             "mode_of": np.array([float(self.scheduled.index(mode)) for mode in self.grid.mode_of_tick]),
@@ -105,19 +123,21 @@ class SpikingNetwork:
             **stimulus,
             "signal_decays": np.array([1.0 if kind == "count" else math.exp(-dt_s / tau) for kind, tau in kinds]),
             "signal_kicks": np.array([1 / (tau * plan.unit_Hz) for _, tau in kinds]),
-            "noise_decays": decays,
-            "noise_kicks": np.sqrt(1 - decays**2),
+            "noise_decays": noise_decays,
+            "noise_kicks": np.sqrt(1 - noise_decays**2),
             "noise_sds": self._per_cell({m.name: {p: n.sd for p, n in m.noise.items()} for m in modes}),
             "gates": self._per_cell({m.name: dict.fromkeys(m.gates, 1.0) for m in modes}),
             "default_biases": 1.0 - self._per_cell({m.name: dict.fromkeys(m.drives, 1.0) for m in modes}),
             "bias_on": np.array([float(mode.bias_on) for mode in modes]),
             "cancels": self._cancels(plan),
         }
-        for name in sorted({p for p in plan.description.projections}):
-            values[f"on_{name}"] = np.array([float(name in plan.description.modes[m].on) for m in self.scheduled])
-        for learner in self.learners:
-            for part, table in update_tables(self.grid, learner).items():
-                values[f"update_{part}_{learner.replace('.', '_')}"] = table
+        for name in sorted(plan.description.projections):
+            on = [float(name in plan.description.modes[mode].on) for mode in self.scheduled]
+            values[f"transmits_{name}"] = np.array(on)
+        for number, (name, learners) in enumerate(self.learners.items()):
+            keep, steps = update_tables(self.grid, name, [one.rule.name for one in learners])
+            values[f"update_{number}_keep"] = keep
+            values |= {f"update_{number}_step_{k}": step for k, step in enumerate(steps)}
         if plan.description.code.estimate is not None:
             values |= follow_tables(self.grid, self.scheduled)
         return values
@@ -177,7 +197,8 @@ class SpikingNetwork:
             refractory="refractory_period",  # pyright: ignore[reportArgumentType]
             method=step,
             namespace={
-                **{name: table for name, table in self.tables.items()},
+                **self.tables,
+                "taught": equations.taught,
                 "gate_silent": equations.GATE_SILENT * self.plan.beta,
                 "gate_decay": math.exp(-self.grid.dt_s / GATE_TAU_S),
             },
@@ -249,7 +270,7 @@ class SpikingNetwork:
             "w : 1\non_now : 1 (shared)",
             on_pre="synaptic_post += on_now*jump_post*w" if transmits else None,
             delay=projection.delay.s * b2.second if transmits else None,
-            namespace=dict(self.tables),
+            namespace={**self.tables, "taught": equations.taught},
             name=f"weights_{name}",
         )
         targets, sources = np.meshgrid(
@@ -259,10 +280,10 @@ class SpikingNetwork:
         synapses.w = self.plan.initial_arrays()[name].ravel()
         self.arrays[name] = synapses
         if transmits:
-            code = f"on_now = on_{name}(mode_of(t)*second)\n"
+            code = f"on_now = transmits_{name}(mode_of(t)*second)\n"
             if name in self.learners:
                 code += f"cancel_post += on_now*w*{self.plan.beta!r}\n"
-            synapses.run_regularly(code, dt=self.grid.tick_s * b2.second, order=3, name=f"open_{name}")
+            synapses.run_regularly(code, dt=self.grid.tick_s * b2.second, order=3, name=f"open_weights_{name}")
 
     def _build_axons(self) -> None:
         """Join all cross-projections, and the axons that bring the compared signal, in one object."""
@@ -272,19 +293,21 @@ class SpikingNetwork:
         compared = {(source, target) for mode in modes.values() for target, source in mode.compare.items()}
         for source, target in sorted(compared):
             on = [float(modes[mode].compare.get(target) == source) for mode in self.scheduled]
-            rows += [
-                (self._slice(source).start + k, self._slice(target).start + k, "compare", 0.0, tuple(on))
-                for k in range(self.plan.sizes[target])
-            ]
+            start = self._slice(source).start, self._slice(target).start
+            off = [0.0] * len(on)
+            rows += [_Axon(start[0] + k, start[1] + k, "compare", 0.0, on, off) for k in range(self.plan.sizes[target])]
         if not rows:
             return
-        kinds = sorted({row[2] for row in rows})
-        switches = np.array([row[4] for row in rows]).T
+        kinds = sorted({row.kind for row in rows})
+        switches = np.array([row.on for row in rows]).T
+        crosses = np.array([row.crosses for row in rows]).T
         self.tables["axon_on"] = b2.TimedArray(switches, dt=1 * b2.second, name="table_axon_on")
+        self.tables["axon_crosses"] = b2.TimedArray(crosses, dt=1 * b2.second, name="table_axon_crosses")
         effects = [_AXON_EFFECT[kind] for kind in kinds if self.crossed or kind in ("drive", "compare")]
-        if self.crossed and "drive" in kinds:
-            effects.append("cross_post += on_now*is_drive*signal_kick_pre")
-        model = "on_now : 1\nrow : integer (constant)\n" + "".join(f"is_{kind} : 1 (constant)\n" for kind in kinds)
+        if self.crossed:
+            effects.append("cross_post += crosses*signal_kick_pre")
+        model = "on_now : 1\ncrosses : 1\nrow : integer (constant)\n"
+        model += "".join(f"is_{kind} : 1 (constant)\n" for kind in kinds)
         self.axons = b2.Synapses(
             self.cells,
             self.cells,
@@ -293,22 +316,29 @@ class SpikingNetwork:
             namespace={**self.tables, "relay": RELAY_THRESHOLDS, "gate_kick": 1 / (GATE_TAU_S * self.plan.unit_Hz)},
             name="axons",
         )
-        self.axons.connect(i=np.array([row[0] for row in rows]), j=np.array([row[1] for row in rows]))
-        self.axons.pre.delay = np.array([row[3] for row in rows]) * b2.second
+        self.axons.connect(i=np.array([row.source for row in rows]), j=np.array([row.target for row in rows]))
+        self.axons.pre.delay = np.array([row.delay_s for row in rows]) * b2.second
         for kind in kinds:
-            setattr(self.axons, f"is_{kind}", np.array([float(row[2] == kind) for row in rows]))
+            setattr(self.axons, f"is_{kind}", np.array([float(row.kind == kind) for row in rows]))
         self.axons.row = np.arange(len(rows))
         self.axons.run_regularly(
-            "on_now = axon_on(mode_of(t)*second, row)", dt=self.grid.tick_s * b2.second, order=3, name="open_axons"
+            "on_now = axon_on(mode_of(t)*second, row)\ncrosses = axon_crosses(mode_of(t)*second, row)",
+            dt=self.grid.tick_s * b2.second,
+            order=3,
+            name="open_axons",
         )
 
-    def _axon_rows(self, name: str) -> list[tuple[int, int, str, float, tuple[float, ...]]]:
+    def _axon_rows(self, name: str) -> list[_Axon]:
         projection = self.plan.description.projections[name]
-        on = tuple(float(name in self.plan.description.modes[mode].on) for mode in self.scheduled)
+        modes = [self.plan.modes[mode] for mode in self.scheduled]
+        on = [float(name in self.plan.description.modes[mode.name].on) for mode in modes]
+        crosses = [float(any(axons.name == name for axons in mode.cross.values())) for mode in modes]
         size = self.plan.sizes[projection.target]
         order = projection.permutation if projection.permutation is not None else range(size)
         source, target = self._slice(projection.source).start, self._slice(projection.target).start
-        return [(source + j, target + i, projection.role, projection.delay.s, on) for i, j in enumerate(order)]
+        return [
+            _Axon(source + j, target + i, projection.role, projection.delay.s, on, crosses) for i, j in enumerate(order)
+        ]
 
     def _build_rules(self) -> None:
         tick = self.grid.tick_s * b2.second
@@ -318,20 +348,23 @@ class SpikingNetwork:
             for k in range(len(self.scheduled))
         )
         if self.plan.description.code.estimate is not None:
-            which = " + ".join(f"ended_{k}(t)*{{}}{k}" for k in range(len(self.scheduled)))
-            follow += f"beta = {which.format(*['beta_'] * len(self.scheduled))}\n"
-            follow += f"error_beta = {which.format(*['error_beta_'] * len(self.scheduled))}\n"
+            follow += "".join(
+                f"{beta} = {beta} + ended_{k}(t)*({beta}_{k} - {beta})\n"
+                for beta in ("beta", "error_beta")
+                for k in range(len(self.scheduled))
+            )
             self.cells.run_regularly(follow, dt=tick, order=0, name="follow_baselines")
-        for name, learners in self.learners.items():
+        for number, (name, learners) in enumerate(self.learners.items()):
             if name in self.arrays:
-                code = _update(name, "w", learners, _SYNAPSE_NAMES)
-                self.arrays[name].run_regularly(code, dt=tick, order=1, name=f"learn_{name}")
-                self.monitors[name] = self._monitor(self.arrays[name], "w", f"snapshots_{name}")
+                code = _update(number, "w", learners, _SYNAPSE_NAMES)
+                self.arrays[name].run_regularly(code, dt=tick, order=1, name=f"learn_weights_{name}")
+                self.monitors[name] = self._monitor(self.arrays[name], "w", f"snapshots_weights_{name}")
             else:
-                code = _update(name, "b", learners, _CELL_NAMES)
+                code = _update(number, "b", learners, _CELL_NAMES)
                 start, stop = self.span(learners[0].target)
-                self.cells[start:stop].run_regularly(code, dt=tick, order=1, name=f"learn_{name.replace('.', '_')}")
-                self.monitors.setdefault("bias", self._monitor(self.cells, "b", "snapshots_bias"))
+                self.cells[start:stop].run_regularly(code, dt=tick, order=1, name=f"learn_bias_{learners[0].target}")
+                if BIASES not in self.monitors:
+                    self.monitors[BIASES] = self._monitor(self.cells, "b", "snapshots_bias")
 
     def _monitor(self, source: Any, variable: str, name: str) -> Any:
         interval_s = self.snapshot_ticks * self.grid.tick_s
@@ -389,8 +422,7 @@ _OVER_TIME = ("mode_of", "clears", "row_of_tick")
 _OVER_TIME_PREFIXES = ("update_", "follow_", "ended_")
 
 
-def _update(name: str, variable: str, learners: list[Learner], names: Mapping[str, str]) -> str:
+def _update(number: int, variable: str, learners: list[Learner], names: Mapping[str, str]) -> str:
     """Return one array's update: w ← keep·w + Σ over rules of step·drive, the tables saying which acts when."""
-    key = name.replace(".", "_")
-    terms = [f"update_{one.rule.name}_{key}(t)*({one.rule.drive.brian2(names)})" for one in learners]
-    return f"{variable} = update_keep_{key}(t)*{variable} + {' + '.join(terms)}"
+    terms = [f"taught(update_{number}_step_{k}(t), {one.rule.drive.brian2(names)})" for k, one in enumerate(learners)]
+    return f"{variable} = update_{number}_keep(t)*{variable} + {' + '.join(terms)}"

@@ -14,7 +14,7 @@ import numpy as np
 from neuromirror import seeds
 from neuromirror.backends.base import Options, Recorder, Snapshot
 from neuromirror.backends.brian2 import standalone
-from neuromirror.backends.brian2.network import SpikingNetwork
+from neuromirror.backends.brian2.network import BIASES, SpikingNetwork
 from neuromirror.errors import RequestError
 from neuromirror.plan import FloatArray, Plan
 
@@ -67,15 +67,17 @@ class _Brian2:
         for plan, recorder in zip(plans, recorders, strict=True):
             spiking = SpikingNetwork(plan, options.points)
             b2.seed(seeds.integer(plan.seed, "brian2"))
-            try:
-                spiking.network.run(
-                    _duration(spiking),
-                    report=_reporter(recorder),
-                    report_period=0.2 * b2.second,
-                    namespace={},
-                )
-            finally:
-                _harvest(spiking, plan, recorder, float(spiking.network.t / b2.second))
+            duration = _duration(spiking)
+            spiking.network.run(duration, report=_reporter(recorder), report_period=0.2 * b2.second, namespace={})
+            _harvest(spiking, plan, recorder, float(spiking.network.t / b2.second))
+            _stop_if_interrupted()
+
+
+def _stop_if_interrupted() -> None:
+    """Raise what Brian2 swallows: it answers Ctrl-C by ending the simulation early, as if that were all."""
+    if b2.Network._globally_stopped:
+        b2.Network._globally_stopped = False
+        raise KeyboardInterrupt
 
 
 def _duration(spiking: SpikingNetwork) -> Any:
@@ -97,8 +99,11 @@ def _run_standalone(plans: list[Plan], recorders: list[Recorder], options: Optio
             for index, (plan, recorder) in enumerate(zip(plans, recorders, strict=True)):
                 seed = seeds.integer(plan.seed, "brian2")
                 standalone.execute(_arguments(spiking, plan), seed=seed, results=f"results_{index}")
-                _harvest(spiking, plan, recorder, plan.phases[-1].stop_s)
-                recorder.progress(plan.phases[-1].stop_s)
+                fraction = b2.device._last_run_completed_fraction
+                reached_s = min(float(fraction * _duration(spiking) / b2.second), plan.phases[-1].stop_s)
+                _harvest(spiking, plan, recorder, reached_s)
+                recorder.progress(reached_s)
+                _stop_if_interrupted()
         finally:
             b2.device.reinit()
             b2.set_device("runtime")
@@ -153,7 +158,7 @@ def _snapshots(spiking: SpikingNetwork, plan: Plan) -> Callable[[int], dict[str,
     """Return a function that gives the arrays that learn, at the k-th snapshot."""
     recorded: dict[str, FloatArray] = {}
     for name, monitor in spiking.monitors.items():
-        recorded[name] = np.asarray(monitor.b if name == "bias" else monitor.w)
+        recorded[name] = np.asarray(monitor.b if name == BIASES else monitor.w)
     shapes = {name: array.shape for name, array in plan.initial_arrays().items()}
 
     def at(k: int) -> dict[str, FloatArray]:
@@ -163,7 +168,7 @@ def _snapshots(spiking: SpikingNetwork, plan: Plan) -> Callable[[int], dict[str,
                 arrays[name] = recorded[name][:, k].reshape(shapes[name])
             else:
                 start, stop = spiking.span(name.removesuffix(".bias"))
-                arrays[name] = recorded["bias"][start:stop, k].copy()
+                arrays[name] = recorded[BIASES][start:stop, k].copy()
         return arrays
 
     return at

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from neuromirror.backends.stimulus import Stimulus
-from neuromirror.errors import CircuitError, Problem
 from neuromirror.plan import FloatArray, Learner, ModePlan, Plan
 
 
@@ -34,18 +34,8 @@ class Grid:
 
     @cached_property
     def window_steps(self) -> dict[str, int]:
-        """Time steps of one window of each scheduled mode."""
-        steps = {}
-        for phase in self.plan.phases:
-            exact = phase.window_s / self.dt_s
-            if abs(exact - round(exact)) > 1e-6 or round(exact) < 1:
-                message = (
-                    f"a window of {phase.window_s * 1e3:g} ms is not a whole number of time steps of "
-                    f"{self.dt_s * 1e3:g} ms. Change the window or time.dt."
-                )
-                raise CircuitError([Problem(name="window-dt", path=f"modes.{phase.mode}.window", message=message)])
-            steps[phase.mode] = round(exact)
-        return steps
+        """Time steps of one window of each scheduled mode; the check of the circuit says that they are whole."""
+        return {phase.mode: round(phase.window_s / self.dt_s) for phase in self.plan.phases}
 
     @cached_property
     def tick_steps(self) -> int:
@@ -79,32 +69,49 @@ class Grid:
         return [*modes, modes[-1]]
 
     @cached_property
-    def window_ends(self) -> list[tuple[int, str, int, int]]:
-        """All windows as (tick at which it ends, mode, phase, example within the phase)."""
-        ends = []
-        for index, (phase, start) in enumerate(zip(self.plan.phases, self.first_tick, strict=False)):
+    def windows(self) -> list[Windows]:
+        """The windows of each phase."""
+        found = []
+        settle_s = self.plan.description.time.settle.s
+        for phase, start in zip(self.plan.phases, self.first_tick, strict=False):
             ticks = self.window_steps[phase.mode] // self.tick_steps
-            ends += [(start + (k + 1) * ticks, phase.mode, index, k) for k in range(phase.examples)]
-        return ends
+            ends = start + ticks * np.arange(1, phase.examples + 1)
+            first = min(phase.examples, math.ceil(settle_s / phase.window_s - 1e-9))
+            found.append(Windows(mode=phase.mode, window_s=phase.window_s, ends=ends, settled=ends[first:]))
+        return found
 
-    def by_mode(self, values: Mapping[str, FloatArray | float]) -> FloatArray:
-        """Return the table (ticks + 1, …) of a value that depends on the mode of the tick that begins."""
-        return np.array([values[mode] for mode in self.mode_of_tick], dtype=np.float64)
 
-    def settled(self, phase: int, example: int) -> bool:
-        """Whether a window ends late enough after its phase began for rules to learn from it."""
-        window_s = self.plan.phases[phase].window_s
-        return example * window_s >= self.plan.description.time.settle.s - 1e-9
+@dataclass(frozen=True, kw_only=True)
+class Windows:
+    """The windows of one phase.
+
+    Attributes
+    ----------
+    mode : str
+    window_s : float
+        Length of one, in seconds.
+    ends : int array (examples,)
+        Ticks at which they end.
+    settled : int array
+        Those of them that come late enough after the phase began for rules to learn from.
+    """
+
+    mode: str
+    window_s: float
+    ends: NDArray[np.int_]
+    settled: NDArray[np.int_]
 
 
 def clear_table(grid: Grid) -> FloatArray:
-    """Return 1 where counts start again: at the end of each window, and of each mode, that counts; (ticks + 1,)."""
+    """Return 1 where counts start again: where a window of a mode that counts begins or ends; (ticks + 1,)."""
     modes = grid.plan.modes
     table = np.zeros(grid.ticks + 1)
-    for tick, mode, *_ in grid.window_ends:
-        after = grid.mode_of_tick[tick]
-        if "count" in (modes[mode].signal.kind, modes[after].signal.kind):
-            table[tick] = 1.0
+    table[0] = float(modes[grid.mode_of_tick[0]].signal.kind == "count")  # signals start at β
+    for windows in grid.windows:
+        if modes[windows.mode].signal.kind == "count":
+            table[windows.ends] = 1.0
+        elif modes[grid.mode_of_tick[windows.ends[-1]]].signal.kind == "count":
+            table[windows.ends[-1]] = 1.0
     return table
 
 
@@ -116,38 +123,38 @@ def follow_tables(grid: Grid, modes: list[str]) -> dict[str, FloatArray]:
     for k, name in enumerate(modes):
         tables[f"ended_{k}"] = ended = np.zeros(grid.ticks + 1)
         tables[f"follow_{k}"] = follow = np.zeros(grid.ticks + 1)
-        for tick, mode, phase, example in grid.window_ends:
-            if mode == name:
-                ended[tick] = 1.0
-                if grid.settled(phase, example):
-                    follow[tick] = -math.expm1(-grid.plan.phases[phase].window_s / estimate.tau.s)
+        for windows in grid.windows:
+            if windows.mode == name:
+                ended[windows.ends] = 1.0
+                follow[windows.settled] = -math.expm1(-windows.window_s / estimate.tau.s)
     return tables
 
 
-def update_tables(grid: Grid, learner: str) -> dict[str, FloatArray]:
+def update_tables(grid: Grid, learner: str, rules: list[str]) -> tuple[FloatArray, list[FloatArray]]:
     """Return the coefficients of one array's updates.
 
     Returns
     -------
-    dict
-        ``keep``, (ticks + 1,), and for each rule that the array learns by, under its name, ``step``, (ticks + 1,).
+    keep : float array (ticks + 1,)
+    steps : list of float array (ticks + 1,)
+        One for each of the rules that the array learns by.
     """
     plan = grid.plan
     learners = {name: [one for one in mode.learners if one.name == learner] for name, mode in plan.modes.items()}
-    rules = {one.rule.name for group in learners.values() for one in group}
     keep = np.ones(grid.ticks + 1)
-    steps = {name: np.zeros(grid.ticks + 1) for name in sorted(rules)}
+    steps = {name: np.zeros(grid.ticks + 1) for name in rules}
     seen = dict.fromkeys(rules, 0)
-    for tick, mode, phase, example in grid.window_ends:
-        for one in learners[mode]:
-            if not grid.settled(phase, example) or not learns(plan.modes[mode], one):
+    for windows in grid.windows:
+        for one in learners[windows.mode]:
+            if not learns(plan.modes[windows.mode], one):
                 continue
-            name = one.rule.name
-            step = plan.step(one, examples_seen=seen[name], examples=1, window_s=plan.modes[mode].window_s)
-            keep[tick] *= step.keep
-            steps[name][tick] = step.step
-            seen[name] += 1
-    return {"keep": keep, **steps}
+            name, count = one.rule.name, len(windows.settled)
+            before = seen[name] + np.arange(count)
+            kept, step = one.rule.updater.coefficients(examples_seen=before, examples=1, window_s=windows.window_s)
+            keep[windows.settled] *= kept
+            steps[name][windows.settled] = step
+            seen[name] += count
+    return keep, list(steps.values())
 
 
 def learns(mode: ModePlan, learner: Learner) -> bool:

@@ -77,8 +77,8 @@ class TorchEngine:
             "error": silent + deviation_arriving(self.plan, mode.errors.get(learner.target, ()), self._signals, beta),
             "cross": silent,
         }
-        for axons in (*mode.drives.get(learner.target, ()), *mode.gates.get(learner.target, ())):
-            seen["cross"] = arriving(axons, self._signals)
+        if learner.target in mode.cross:
+            seen["cross"] = arriving(mode.cross[learner.target], self._signals)
         if learner.source is not None:
             pre = self._signals[learner.source]
             noise = self._noise.get(learner.source, torch.zeros_like(pre))

@@ -1,0 +1,78 @@
+"""Checks of the circuit as a whole, each with a name, on an expanded description.
+
+A check yields `Problem`s and stops at nothing, so that one look shows everything. Names that `validate` dropped are
+known to be in trouble already: whatever points at them is passed over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from neuromirror.circuit.checks.cells import check_cells, check_code, check_populations
+from neuromirror.circuit.checks.context import Context, Path
+from neuromirror.circuit.checks.modes import COMPARE, check_modes
+from neuromirror.circuit.checks.projections import check_mirrors, check_projections
+from neuromirror.circuit.checks.protocol import check_schedule, check_stimulus, windows_in
+from neuromirror.circuit.checks.rules import check_rules
+from neuromirror.circuit.description import Description
+from neuromirror.errors import Problem, suggestion
+
+__all__ = ["COMPARE", "check", "check_short_forms", "windows_in"]
+
+
+_SECTIONS = (
+    check_code,
+    check_cells,
+    check_populations,
+    check_projections,
+    check_mirrors,
+    check_rules,
+    check_modes,
+    check_stimulus,
+    check_schedule,
+)
+
+
+def check(
+    circuit: Description,
+    locate: Callable[[Path], tuple[str | None, int | None]],
+    dropped: set[Path],
+    original: Callable[[Path], Path],
+) -> Iterator[Problem]:
+    """Yield every problem of an expanded description.
+
+    Parameters
+    ----------
+    circuit : Description
+        Expanded.
+    locate : callable
+        Gives file and line for a key path.
+    dropped : set of key paths
+        What was taken out as wrong in itself.
+    """
+    context = Context(circuit, locate, dropped, original)
+    for section in _SECTIONS:
+        yield from section(context)
+
+
+def check_short_forms(
+    circuit: Description, locate: Callable[[Path], tuple[str | None, int | None]]
+) -> Iterator[Problem]:
+    """Yield the problems of the short forms themselves, on a description that is not expanded."""
+    c, feedback = Context(circuit, locate, set()), circuit.feedback
+    if feedback is None:
+        return
+    if circuit.layers is None:
+        yield c.problem("no-layers", ("feedback",), "this short form mirrors [layers], and there are none. Add them.")
+        return
+    if not feedback.distinct:
+        yield c.problem(
+            "not-built",
+            ("feedback", "distinct"),
+            "cells that carry both the forward and the feedback signal (8.1) are not built yet. Use distinct = true.",
+        )
+    known = [f"W{layer}" for layer in range(1, len(circuit.layers.sizes))]
+    for index, name in enumerate(feedback.skip):
+        if name not in known:
+            message = f"[layers] makes no '{name}' whose B could be left out. {suggestion(name, known)}"
+            yield c.problem("unknown-projection", ("feedback", "skip", index), message)

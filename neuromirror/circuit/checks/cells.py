@@ -1,0 +1,77 @@
+"""Checks of the code, the cells and the populations."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from neuromirror.circuit.checks.context import Context, Path
+from neuromirror.circuit.description import Init
+from neuromirror.dynamics.activations import ACTIVATIONS
+from neuromirror.errors import Problem
+
+
+def check_code(c: Context) -> Iterator[Problem]:
+    code = c.circuit.code
+    if code.kind == "baseline" and code.beta is None and ("code", "beta") not in c.dropped:
+        yield c.problem("no-beta", ("code",), 'a baseline code needs its rate. Add beta = "100 Hz".')
+    if code.kind == "zero_mean" and code.beta is not None:
+        yield c.problem("beta-of-zero-mean", ("code", "beta"), "a zero-mean code has no beta. Take it out.")
+    if code.kind == "push_pull":
+        yield c.problem(
+            "not-built", ("code", "kind"), 'push-pull is not built yet. Use kind = "baseline" or "zero_mean".'
+        )
+
+
+def check_cells(c: Context) -> Iterator[Problem]:
+    code = c.circuit.code
+    for name, cell in c.circuit.cells.items():
+        path: Path = ("cells", name)
+        if not cell.v_threshold.si > max(cell.v_rest.si, cell.v_reset.si):
+            yield c.problem(
+                "threshold-below-rest",
+                (*path, "v_threshold"),
+                f"{cell.v_threshold} is not above rest ({cell.v_rest}) and reset ({cell.v_reset}).",
+            )
+        if code.kind != "baseline" or code.beta is None:
+            continue
+        if cell.refractory.s * code.beta.Hz >= 1:
+            yield c.problem(
+                "beta-above-refractory",
+                (*path, "refractory"),
+                f"cells refractory for {cell.refractory} cannot fire at beta = {code.beta}. Lower one of the two.",
+            )
+        try:
+            ACTIVATIONS[cell.activation].inverse(code.beta.Hz / code.unit.Hz)
+        except ValueError as error:
+            yield c.problem("no-default-bias", (*path, "activation"), str(error))
+
+
+def check_populations(c: Context) -> Iterator[Problem]:
+    for name, population in c.circuit.populations.items():
+        path: Path = ("populations", name)
+        yield from c.named(path)
+        yield from c.missing("cells", population.cell, (*path, "cell"), "cell")
+        if population.bias is not None:
+            if population.path == "feedback":
+                yield c.problem(
+                    "feedback-bias", (*path, "bias"), "only cells of the forward path have a bias b (eq. 1)."
+                )
+            yield from init(c, population.bias, (*path, "bias"), (math.prod(population.shape),))
+
+
+def init(c: Context, init: Init, path: Path, shape: tuple[int, ...]) -> Iterator[Problem]:
+    if init.init != "values":
+        if init.values is not None:
+            yield c.problem("unused-values", (*path, "values"), f'init = "{init.init}" uses no values.')
+        return
+    if init.values is None:
+        if c.lost((*path, "values")):
+            return
+        yield c.problem("no-values", path, 'init = "values" needs values = [...].')
+        return
+    rows = init.values
+    found = (len(rows), len(rows[0])) if isinstance(rows[0], tuple) else (len(rows),)
+    if found != shape:
+        what = "(target, source) = " if len(shape) == 2 else ""
+        yield c.problem("wrong-shape", (*path, "values"), f"the values are {found}. Expected {what}{shape}.")

@@ -1,0 +1,175 @@
+"""Checks of the modes: what transmits, what learns, and what is noisy."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import networkx as nx
+
+from neuromirror.circuit.checks.context import Context, Path, paths_of
+from neuromirror.circuit.description import Mode
+from neuromirror.circuit.rules import drive_of
+from neuromirror.errors import Problem, suggestion
+from neuromirror.rules.expression import PRESYNAPTIC, SYNAPTIC, ExpressionError
+
+COMPARE = re.compile(r"\s*(\w+)\s*-\s*target\s*")
+
+
+def check_modes(c: Context) -> Iterator[Problem]:
+    for name, mode in c.circuit.modes.items():
+        path: Path = ("modes", name)
+        yield from c.named(path)
+        for index, projection in enumerate(mode.on):
+            yield from c.missing("projections", projection, (*path, "on", index), "projection")
+        for part in ("input", "noise", "compare"):
+            for population in getattr(mode, part):
+                yield from c.missing("populations", population, (*path, part, population), "population")
+        for population in (*mode.input, *mode.noise):
+            found = c.circuit.populations.get(population)
+            if found is not None and found.path != "forward":
+                yield c.problem(
+                    "wrong-path", path, f"{population} is a feedback population: input and noise go to forward cells."
+                )
+        yield from _inputs(c, path, mode)
+        yield from _compare(c, path, mode)
+        yield from _learn(c, path, mode)
+        yield from _noise(c, path, mode)
+        yield from _cycles(c, path, mode)
+        signal = mode.signal or c.circuit.time.signal
+        where = (*path, "signal") if mode.signal else ("time", "signal")
+        if signal.kind == "trace" and signal.tau is None and not c.lost((*where, "tau")):
+            yield c.problem("no-tau", where, 'a trace needs its time constant. Add tau = "10 ms".')
+
+
+def _inputs(c: Context, path: Path, mode: Mode) -> Iterator[Problem]:
+    """Refuse what would act on a cell besides the stimulus, which sets its signal."""
+    for population in mode.input:
+        place = (*path, "input", population)
+        for name, projection in c.circuit.projections.items():
+            if projection.role == "synapse" and projection.target == population and name in mode.on:
+                message = f"the stimulus sets the signal of {population}, and {name} drives it too. Leave {name} off."
+                yield c.problem("driven-input", place, message)
+        described = c.circuit.populations.get(population)
+        if mode.bias == "on" and described is not None and described.bias is not None:
+            message = f"the stimulus sets the signal of {population}, and its bias acts too. Take the bias out."
+            yield c.problem("driven-input", place, message)
+
+
+def _compare(c: Context, path: Path, mode: Mode) -> Iterator[Problem]:
+    for population, text in mode.compare.items():
+        place = (*path, "compare", population)
+        match = COMPARE.fullmatch(text)
+        if match is None:
+            yield c.problem("bad-compare", place, f"'{text}': expected \"POPULATION - target\".")
+            continue
+        yield from c.missing("populations", match[1], place, "population")
+        ends = [c.circuit.populations.get(match[1]), c.circuit.populations.get(population)]
+        if None not in ends and paths_of(ends) != ["forward", "feedback"]:
+            message = 'the output error is formed in feedback cells, from forward cells: d1 = "y1 - target".'
+            yield c.problem("wrong-path", place, message)
+        if {c.size(population), c.size(match[1])} != {c.size(population)} and None not in (
+            c.size(population),
+            c.size(match[1]),
+        ):
+            yield c.problem(
+                "wrong-shape", place, f"{match[1]} has {c.size(match[1])} cells and {population} {c.size(population)}."
+            )
+
+
+def _learn(c: Context, path: Path, mode: Mode) -> Iterator[Problem]:
+    weights = [name for name, projection in c.circuit.projections.items() if projection.role == "synapse"]
+    known = [*weights, *(f"{p}.bias" for p, q in c.circuit.populations.items() if q.bias is not None)]
+    for learner, rule in mode.learn.items():
+        place = (*path, "learn", learner)
+        yield from c.missing("rules", rule, place, "rule")
+        if ("projections", learner) in c.dropped or ("populations", learner.removesuffix(".bias")) in c.dropped:
+            continue
+        projection = c.circuit.projections.get(learner)
+        if projection is not None and projection.role != "synapse":
+            yield c.problem("unknown-learner", place, f"{learner} copies and has no weights that could learn.")
+            continue
+        if learner not in known:
+            yield c.problem(
+                "unknown-learner", place, f"there is nothing to learn in '{learner}'. {suggestion(learner, known)}"
+            )
+            continue
+        if projection is not None and projection.transport != "none":
+            yield c.problem(
+                "learning-transport", place, f"{learner} is transported from {projection.mirrors} and cannot learn."
+            )
+        target = projection.target if projection is not None else learner.removesuffix(".bias")
+        if rule in c.circuit.rules:
+            yield from _visible(c, place, mode, rule, target, is_bias=projection is None)
+
+
+def _visible(c: Context, place: Path, mode: Mode, rule: str, target: str, *, is_bias: bool) -> Iterator[Problem]:
+    """Report a drive that names what its synapse cannot see in this mode."""
+    described = c.circuit.rules[rule]
+    try:
+        names = drive_of(described.drive, described.constants).names
+    except ExpressionError:
+        return
+    if is_bias and (seen := names & ({*PRESYNAPTIC, *SYNAPTIC} - {"w"})):
+        yield c.problem(
+            "bias-rule", place, f"a bias has no presynaptic cell, but rule '{rule}' names {', '.join(sorted(seen))}."
+        )
+    arriving: dict[str, list[str]] = {}
+    for name, projection in c.circuit.projections.items():
+        if projection.target == target and name in mode.on:
+            arriving.setdefault(projection.role, []).append(name)
+    if "error" in names and "error" not in arriving:
+        yield c.problem(
+            "no-error", place, f"rule '{rule}' needs the error, but no error projection to {target} is on in this mode."
+        )
+    bringing = arriving.get("drive", arriving.get("gate", []))
+    if "cross" in names and not bringing:
+        yield c.problem(
+            "no-cross", place, f"rule '{rule}' names cross, but no forward signal reaches {target} in this mode."
+        )
+    if "cross" in names and len(bringing) > 1:
+        message = f"rule '{rule}' names cross, and {', '.join(sorted(bringing))} bring {target} more than one signal."
+        yield c.problem("many-cross", place, message)
+
+
+def _noise(c: Context, path: Path, mode: Mode) -> Iterator[Problem]:
+    """Warn where the noise of the mode spoils what it is for (8.5)."""
+    for name, projection in c.circuit.projections.items():
+        if projection.role == "synapse" and projection.target in mode.noise and name in mode.on:
+            yield c.problem(
+                "noisy-layer-driven",
+                (*path, "on"),
+                f"{projection.target} is noisy while its input {name} is on: its cells are then correlated, which B "
+                f"copies. Leave {name} out of on.",
+                "warning",
+            )
+    for name in mode.learn:
+        projection = c.circuit.projections.get(name)
+        forward = c.circuit.projections.get(projection.mirrors or "") if projection is not None else None
+        if forward is not None and forward.source in mode.noise and forward.target in mode.noise:
+            yield c.problem(
+                "noisy-neighbours",
+                (*path, "learn", name),
+                f"{name} learns while both {forward.source} and {forward.target} are noisy; the noise of "
+                f"{forward.target} only blurs what it learns. Let layers take turns (8.5).",
+                "warning",
+            )
+
+
+def _cycles(c: Context, path: Path, mode: Mode) -> Iterator[Problem]:
+    """Refuse loops: a rate is settled in one pass, and feedback does not drive the forward path."""
+    graph = nx.DiGraph()
+    for name, projection in c.circuit.projections.items():
+        if name in mode.on and projection.role != "error":
+            graph.add_edge(projection.source, projection.target)
+    for population, text in mode.compare.items():
+        match = COMPARE.fullmatch(text)
+        if match is not None:
+            graph.add_edge(match[1], population)
+    try:
+        cycle = nx.find_cycle(graph)
+    except nx.NetworkXNoCycle:
+        return
+    yield c.problem(
+        "cycle", (*path, "on"), f"the signal runs in a circle: {' → '.join(a for a, _ in cycle)} → {cycle[0][0]}."
+    )
