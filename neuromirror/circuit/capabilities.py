@@ -112,7 +112,11 @@ def capabilities(backend: str) -> Capabilities:
 
 def able(description: Description) -> list[str]:
     """Return the names of the backends that can run a circuit."""
-    return [name for name, backend in BACKENDS.items() if not unsupported(description, backend, lambda _: (None, None))]
+    return [
+        name
+        for name, backend in BACKENDS.items()
+        if all(found.severity != "error" for found in unsupported(description, backend, lambda _: (None, None)))
+    ]
 
 
 def unsupported(
@@ -140,7 +144,9 @@ def unsupported(
                 line=line,
             )
         )
-    return problems + list(_unresolved_windows(description, locate) if backend.spiking else ())
+    if backend.spiking:
+        problems += [*_unresolved_windows(description, locate), *_unsettled_steps(description, locate)]
+    return problems
 
 
 def _unresolved_windows(
@@ -157,6 +163,25 @@ def _unresolved_windows(
             file, line = locate(path)
             message = f"a window of {window} is not a whole number of time steps of {dt}. Change the window or time.dt."
             yield Problem(name="window-dt", path=".".join(path), message=message, file=file, line=line)
+
+
+def _unsettled_steps(
+    description: Description, locate: Callable[[tuple[str | int, ...]], tuple[str | None, int | None]]
+) -> Iterator[Problem]:
+    """Warn of modes that learn in no step, because each ends before they have settled."""
+    settle, longest = description.time.settle, dict[str, float]()
+    for step in flat(description.schedule):
+        if step.mode in description.modes:
+            window = description.modes[step.mode].window or description.time.window
+            length_s = step.duration.s if step.duration else (step.examples or 0) * window.s
+            longest[step.mode] = max(length_s, longest.get(step.mode, 0.0))
+    for name, length_s in longest.items():
+        if description.modes[name].learn and length_s <= settle.s:
+            file, line = locate(("time", "settle"))
+            message = f"mode '{name}' learns nothing: it never lasts longer than the {settle} in which it settles."
+            yield Problem(
+                name="settle-only", path="time.settle", message=message, severity="warning", file=file, line=line
+            )
 
 
 def _features(

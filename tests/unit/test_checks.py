@@ -534,3 +534,24 @@ def test_problems_are_told_apart_by_severity_and_compared_by_value() -> None:
     assert problem == dataclasses.replace(problem)
     assert str(dataclasses.replace(problem, severity="warning", line=None)) == "warning: f.toml  code: m."
     assert str(dataclasses.replace(problem, file=None, line=None)) == "error: code: m."
+
+
+def test_a_window_is_a_whole_number_of_steps_where_cells_spike() -> None:
+    circuit = figure1('time.dt="0.3 ms"')
+    assert circuit.problems() == circuit.problems("torch") == ()
+    found = [(problem.name, problem.path, problem.severity) for problem in circuit.problems("brian2")]
+    assert found == [("window-dt", f"modes.{mode}.window", "error") for mode in ("mirror", "engaged")]
+    assert "brian2" not in capabilities.able(circuit.description)
+    (problem,) = figure1('time.dt="0.3 ms"', 'schedule=[{mode="mirror", duration="1 s"}]').problems("brian2")
+    assert "a window of 2.5 ms is not a whole number of time steps of 0.3 ms" in problem.message
+
+
+@pytest.mark.parametrize(
+    ("length", "says"), [('duration="100 ms"', True), ("examples=40", True), ("examples=41", False)]
+)
+def test_a_mode_that_never_settles_is_warned_of_where_cells_spike(length: str, says: bool) -> None:
+    circuit = figure1(f'schedule=[{{mode="mirror", {length}}}, {{mode="engaged", duration="5 s"}}]')
+    assert circuit.problems("torch") == ()
+    found = [(problem.name, problem.path, problem.severity) for problem in circuit.problems("brian2")]
+    assert found == ([("settle-only", "time.settle", "warning")] if says else [])
+    assert "brian2" in capabilities.able(circuit.description)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -81,8 +82,14 @@ def _stop_if_interrupted() -> None:
 
 
 def _duration(spiking: SpikingNetwork) -> Any:
-    """Return the run's length: one step more than the schedule, in which the last window is learned from."""
-    return (spiking.grid.ticks * spiking.grid.tick_steps + 1) * spiking.grid.dt_s * b2.second
+    """Return the run's length: that of the schedule, and the steps in which its last window is learned from and read.
+
+    Brian2 takes times that differ by less than a ten-thousandth of a clock's step for the same, so that a clock of long
+    steps needs more than one of ours to come to its last.
+    """
+    grid = spiking.grid
+    longest = max(1, spiking.snapshot_ticks) * grid.tick_steps
+    return (grid.ticks * grid.tick_steps + 1 + math.ceil(2e-4 * longest)) * grid.dt_s * b2.second
 
 
 def _run_standalone(plans: list[Plan], recorders: list[Recorder], options: Options) -> None:

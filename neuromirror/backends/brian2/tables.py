@@ -57,16 +57,21 @@ class Grid:
 
     @property
     def ticks(self) -> int:
-        """Number of ticks of the run; tables have one row more."""
+        """Number of ticks of the run."""
         return self.first_tick[-1]
+
+    @property
+    def rows(self) -> int:
+        """Number of rows of a table: one for each tick boundary, and one for what follows, in which nothing changes."""
+        return self.ticks + 2
 
     @cached_property
     def mode_of_tick(self) -> list[str]:
-        """The mode that runs in each tick, and the last one once more."""
+        """The mode of each row: the one that runs in the tick, and after the end the last one."""
         modes: list[str] = []
         for phase, start, stop in zip(self.plan.phases, self.first_tick, self.first_tick[1:], strict=False):
             modes += [phase.mode] * (stop - start)
-        return [*modes, modes[-1]]
+        return [*modes, modes[-1], modes[-1]]
 
     @cached_property
     def windows(self) -> list[Windows]:
@@ -103,9 +108,9 @@ class Windows:
 
 
 def clear_table(grid: Grid) -> FloatArray:
-    """Return 1 where counts start again: where a window of a mode that counts begins or ends; (ticks + 1,)."""
+    """Return 1 where counts start again: where a window of a mode that counts begins or ends; (rows,)."""
     modes = grid.plan.modes
-    table = np.zeros(grid.ticks + 1)
+    table = np.zeros(grid.rows)
     table[0] = float(modes[grid.mode_of_tick[0]].signal.kind == "count")  # signals start at β
     for windows in grid.windows:
         if modes[windows.mode].signal.kind == "count":
@@ -116,13 +121,13 @@ def clear_table(grid: Grid) -> FloatArray:
 
 
 def follow_tables(grid: Grid, modes: list[str]) -> dict[str, FloatArray]:
-    """Return how far the running baselines of each mode move, and 1 where a window of the mode ends, (ticks + 1,)."""
+    """Return how far the running baselines of each mode move, and 1 where a window of the mode ends, (rows,)."""
     estimate = grid.plan.description.code.estimate
     assert estimate is not None
     tables = {}
     for k, name in enumerate(modes):
-        tables[f"ended_{k}"] = ended = np.zeros(grid.ticks + 1)
-        tables[f"follow_{k}"] = follow = np.zeros(grid.ticks + 1)
+        tables[f"ended_{k}"] = ended = np.zeros(grid.rows)
+        tables[f"follow_{k}"] = follow = np.zeros(grid.rows)
         for windows in grid.windows:
             if windows.mode == name:
                 ended[windows.ends] = 1.0
@@ -135,14 +140,14 @@ def update_tables(grid: Grid, learner: str, rules: list[str]) -> tuple[FloatArra
 
     Returns
     -------
-    keep : float array (ticks + 1,)
-    steps : list of float array (ticks + 1,)
+    keep : float array (rows,)
+    steps : list of float array (rows,)
         One for each of the rules that the array learns by.
     """
     plan = grid.plan
     learners = {name: [one for one in mode.learners if one.name == learner] for name, mode in plan.modes.items()}
-    keep = np.ones(grid.ticks + 1)
-    steps = {name: np.zeros(grid.ticks + 1) for name in rules}
+    keep = np.ones(grid.rows)
+    steps = {name: np.zeros(grid.rows) for name in rules}
     seen = dict.fromkeys(rules, 0)
     for windows in grid.windows:
         for one in learners[windows.mode]:
@@ -171,12 +176,12 @@ def stimulus_tables(grid: Grid, offsets: Mapping[str, int], cells: int) -> dict[
         What pushes the input populations; row 0 is silence.
     expected : float array, likewise
         What the feedback populations that compare expect, and take away from the signal that axons bring them.
-    row_of_tick : float array (ticks + 1,)
+    row_of_tick : float array (rows,)
         The row that holds from each tick on.
     """
     plan, stimulus = grid.plan, Stimulus(grid.plan)
     blocks: dict[str, list[FloatArray]] = {"inputs": [np.zeros((1, cells))], "expected": [np.zeros((1, cells))]}
-    row_of_tick, count = np.zeros(grid.ticks + 1), 1
+    row_of_tick, count = np.zeros(grid.rows), 1
     for index, phase in enumerate(plan.phases):
         mode = plan.modes[phase.mode]
         if not mode.inputs and not mode.compare:

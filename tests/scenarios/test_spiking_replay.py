@@ -1,0 +1,96 @@
+"""What the spiking backend learned follows from the spikes that it recorded, by the equations of the rules in NumPy."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import neuromirror as nm
+from neuromirror.record.run import Run
+from neuromirror.rules.updater import PlainUpdater
+
+UNIT_HZ, BETA, DT_S, SETTLE_S, FOLLOW_TAU_S = 25.0, 4.0, 0.5e-3, 0.1, 2.0
+DECAY, RATE = 2.0, 0.01
+"""As in the shipped circuit."""
+
+pytestmark = pytest.mark.parametrize("target", ["numpy", "cpp_standalone"])
+
+
+def kicks(run: Run, population: str, kick: float, steps: int) -> np.ndarray:
+    """Return what the spikes of each time step add to the signals, (steps, cells)."""
+    spikes, cells = run.spikes(population), run.manifest.populations[population]["size"]
+    added = np.zeros((steps, cells))
+    np.add.at(added, (np.rint(spikes.t_s / DT_S).astype(int), spikes.cell), kick)
+    return added
+
+
+def traces(run: Run, population: str, tau_s: float, window_steps: int, windows: int) -> np.ndarray:
+    """Return the exponential traces as they are read at the end of every window, (windows, cells)."""
+    added = kicks(run, population, 1 / (tau_s * UNIT_HZ), windows * window_steps)
+    decay = math.exp(-DT_S / tau_s)
+    trace, read = np.full(added.shape[1], BETA), []
+    for step, now in enumerate(added, start=1):
+        trace = decay * trace + now
+        if step % window_steps == 0:
+            read.append(trace)
+    return np.array(read)
+
+
+def test_mirror_mode(target: str, tmp_path: Path) -> None:
+    window_steps, windows = 5, 800
+    circuit = nm.load("figure1", ['schedule=[{mode="mirror", duration="2 s"}]'])
+    run = nm.run(circuit, seed=4, target=target, out=tmp_path / "run", figures=False)
+    pre, post = (traces(run, name, 7e-3, window_steps, windows) for name in ("d1", "d0"))
+    updater = PlainUpdater(decay=DECAY, memory=60.0, memory_from=0.5)
+    beta_pre, beta_post = np.full(2, BETA), np.full(3, BETA)
+    share = 1 - math.exp(-2.5e-3 / FOLLOW_TAU_S)
+    B = run.weights("B1", 0)
+    first = round(SETTLE_S / 2.5e-3)
+    for window in range(first, windows):
+        beta_pre = beta_pre + share * (pre[window] - beta_pre)
+        beta_post = beta_post + share * (post[window] - beta_post)
+        step = updater.step(examples_seen=window - first, examples=1, window_s=2.5e-3)
+        B = step.keep * B + step.step * np.outer(post[window] - beta_post, pre[window] - beta_pre)
+    np.testing.assert_allclose(run.weights("B1"), B, rtol=1e-9, atol=1e-12)
+    assert np.abs(run.weights("B1") - run.weights("B1", 0)).max() > 0.1
+
+
+def test_engaged_mode(target: str, tmp_path: Path) -> None:
+    """The error of eq. 14 is what the error projection brings, about its own running mean."""
+    window_steps, windows = 200, 30
+    circuit = nm.load("figure1", ['schedule=[{mode="engaged", duration="3 s"}]'])
+    run = nm.run(circuit, seed=5, target=target, out=tmp_path / "run", figures=False)
+    counts = {
+        name: kicks(run, name, 1 / (0.1 * UNIT_HZ), windows * window_steps).reshape(windows, window_steps, -1).sum(1)
+        for name in ("y0", "d1")
+    }
+    share = 1 - math.exp(-0.1 / FOLLOW_TAU_S)
+    beta_pre, beta_error = np.full(3, BETA), np.full(2, BETA)
+    W, bias = run.weights("W1", 0), run.weights("y1.bias", 0)
+    for pre, arrived in list(zip(counts["y0"], counts["d1"], strict=True))[1:]:
+        beta_pre = beta_pre + share * (pre - beta_pre)
+        beta_error = beta_error + share * (arrived - beta_error)
+        error = arrived - beta_error
+        W = W - RATE * np.outer(error, pre - beta_pre)
+        bias = bias - RATE * error
+    np.testing.assert_allclose(run.weights("W1"), W, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(run.weights("y1.bias"), bias, rtol=1e-9, atol=1e-12)
+    assert np.abs(W - run.weights("W1", 0)).max() > 0.01
+
+
+def test_relays_lose_no_spike(target: str, tmp_path: Path) -> None:
+    """Cells of the feedback path repeat what the drive brings, one step after it, unless they are refractory."""
+    circuit = nm.load("figure1", ['schedule=[{mode="mirror", duration="4 s"}]', "code.beta=80 Hz"])
+    run = nm.run(circuit, seed=6, target=target, out=tmp_path / "run", figures=False)
+    for source, relay, delay_s in (("y0", "d0", 3.5e-3), ("y1", "d1", 0.0)):
+        sent, heard = run.spikes(source), run.spikes(relay)
+        arrived = {(round((t + delay_s) / DT_S), c) for t, c in zip(sent.t_s, sent.cell, strict=True)}
+        fired = {(round(t / DT_S), c) for t, c in zip(heard.t_s, heard.cell, strict=True)}
+        lags = [lag for lag in range(3) if len({(s + lag, c) for s, c in arrived} & fired) > 0.5 * len(arrived)]
+        assert len(lags) == 1
+        matched = len({(s + lags[0], c) for s, c in arrived} & fired)
+        assert matched >= 0.995 * len(arrived)
+        assert len(fired) - matched <= 0.01 * len(fired)
