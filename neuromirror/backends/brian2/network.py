@@ -366,6 +366,13 @@ class SpikingNetwork:
                 if BIASES not in self.monitors:
                     self.monitors[BIASES] = self._monitor(self.cells, "b", "snapshots_bias")
 
+    def tell_time(self, tell: Any) -> None:
+        """Have the network call ``tell(t)`` with the time in seconds at each snapshot."""
+        teller = b2.NeuronGroup(1, "told : 1", namespace={"tell": tell}, name="teller")
+        interval_s = self.snapshot_ticks * self.grid.tick_s
+        teller.run_regularly("told = tell(t/second)", dt=interval_s * b2.second, name="tell_time")
+        self.network.add(teller)
+
     def _monitor(self, source: Any, variable: str, name: str) -> Any:
         interval_s = self.snapshot_ticks * self.grid.tick_s
         return b2.StateMonitor(

@@ -19,6 +19,9 @@ from neuromirror.backends.brian2.network import BIASES, SpikingNetwork
 from neuromirror.errors import RequestError
 from neuromirror.plan import FloatArray, Plan
 
+REPORT_FROM_S = 2.0
+"""Standalone programs that run longer than this, in seconds, report their progress, which costs them some time."""
+
 TARGETS = ("numpy", "cython", "cpp_standalone")
 
 
@@ -101,13 +104,23 @@ def _run_standalone(plans: list[Plan], recorders: list[Recorder], options: Optio
             b2.device.activate(build_on_run=False)
             spiking = SpikingNetwork(plans[0], options.points)
             b2.device.insert_code("before_network_run", standalone.SEED_CODE)
+            running_s = _running_s(plans[0], len(plans))
+            if running_s > REPORT_FROM_S:
+                spiking.tell_time(standalone.tell)
             spiking.network.run(_duration(spiking), namespace={})
-            standalone.build(Path(folder), running_s=_running_s(plans[0], len(plans)))
+            standalone.build(Path(folder), running_s=running_s)
             for index, (plan, recorder) in enumerate(zip(plans, recorders, strict=True)):
                 seed = seeds.integer(plan.seed, "brian2")
-                standalone.execute(_arguments(spiking, plan), seed=seed, results=f"results_{index}")
-                fraction = b2.device._last_run_completed_fraction
-                reached_s = min(float(fraction * _duration(spiking) / b2.second), plan.phases[-1].stop_s)
+                end_s = plan.phases[-1].stop_s
+                standalone.execute(
+                    _arguments(spiking, plan),
+                    directory=Path(folder),
+                    seed=seed,
+                    results=f"results_{index}",
+                    watch=recorder.progress,
+                )
+                completed: Any = b2.device._last_run_completed_fraction
+                reached_s = min(float(completed * _duration(spiking) / b2.second), end_s)
                 _harvest(spiking, plan, recorder, reached_s)
                 recorder.progress(reached_s)
                 _stop_if_interrupted()

@@ -11,6 +11,8 @@ import re
 import shlex
 import shutil
 import subprocess
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,9 @@ SEED_CODE = f"""
 for (auto &generator : brian::_random_generators) generator.seed(std::stoul(std::getenv("{SEED_VARIABLE}")));
 """
 """Takes the seed at run time, so that one program serves all seeds."""
+
+WATCH_S = 0.5
+"""How often a program is listened to, in seconds."""
 
 _FLAGS = ["-ffp-contract=off", "-I."]
 """Without contraction and without -ffast-math, every level of optimisation gives the same numbers."""
@@ -89,20 +94,48 @@ def _build_apart(directory: Path, said: str) -> None:
         )
 
 
-def execute(arguments: dict[Any, Any], *, seed: int, results: str) -> None:
+@b2.implementation("cpp", "double tell(double t) { std::cout << t << std::endl; return t; }")
+@b2.check_units(t=1, result=1)
+def tell(t: float) -> float:
+    """Say how far the program is. Brian2's own reports ask for the time at every step, which can take longer than the
+    step itself.
+    """
+    raise NotImplementedError("for compiled programs only")
+
+
+def execute(
+    arguments: dict[Any, Any], *, directory: Path, seed: int, results: str, watch: Callable[[float], None]
+) -> None:
     """Run the program with values and a seed of its own.
 
     Parameters
     ----------
     arguments : dict
         Values for Brian2's ``run_args``: variables and TimedArrays.
+    directory : Path
+        Where the program was built.
     seed : int
         Of the program's random numbers.
     results : str
         Directory for the results, relative to the program's.
+    watch : callable
+        Takes the simulated time in seconds, now and then, of a program that tells it; see `tell`.
     """
     os.environ[SEED_VARIABLE] = str(seed)
+    ended = threading.Event()
+    watcher = threading.Thread(target=_watch, args=(directory / results / "stdout.txt", watch, ended), daemon=True)
+    watcher.start()
     try:
         b2.device.run(results_directory=results, with_output=False, run_args=arguments)
     finally:
         del os.environ[SEED_VARIABLE]
+        ended.set()
+        watcher.join()
+
+
+def _watch(said: Path, watch: Callable[[float], None], ended: threading.Event) -> None:
+    """Pass on the last whole line of what the program has said, every so often."""
+    while not ended.wait(WATCH_S):
+        lines = said.read_text().split("\n")[:-1] if said.is_file() else []
+        if lines:
+            watch(float(lines[-1]))
