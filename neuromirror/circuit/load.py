@@ -84,6 +84,8 @@ def resolve(circuit: str | Path) -> Path:
     """Return the path of a circuit file, from a path or the name of a shipped circuit."""
     path = Path(circuit)
     known = shipped()
+    if not str(circuit).strip():
+        raise RequestError(f"no circuit is named. Give a circuit file, or one of: {', '.join(known)}.")
     try:
         is_file, is_folder = path.is_file(), path.is_dir()
     except OSError:  # a name that no file can have
@@ -102,7 +104,7 @@ def _read(path: Path) -> str:
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
             raise RequestError(f"{path}: {path.stat().st_size} bytes; a circuit file has at most {MAX_FILE_BYTES}.")
-        return path.read_bytes().decode("utf-8")
+        return path.read_bytes().decode("utf-8-sig")  # some editors begin a file with a byte order mark
     except UnicodeDecodeError as error:
         line = path.read_bytes()[: error.start].count(b"\n") + 1
         problem = Problem(name="not-toml", path="", message="not UTF-8 text.", file=str(path), line=line)

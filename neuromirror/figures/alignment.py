@@ -12,6 +12,12 @@ from neuromirror.figures import style
 from neuromirror.measure import angle_deg, gain
 from neuromirror.record import Run
 
+ROW_IN = 2.55
+"""Height of one row of the drawing of weights, in inches."""
+
+ROWS_SHOWN = 9
+"""Rows of that drawing before it shows the end of the run only."""
+
 PAIRS_SHOWN = 12
 """Pairs of B and W that `weights` draws; the first ones, where there are more."""
 VALUES_SHOWN = 40
@@ -79,19 +85,21 @@ def _draw_series(ax: Axes, t_s: np.ndarray, values: np.ndarray, index: int, labe
     )
 
 
-def weights(run: Run, step: int = -1) -> Figure:
+def weights(run: Run, step: int | None = None) -> Figure:
     """Draw each B beside its Wᵀ, and entry against entry.
 
     Parameters
     ----------
     run : Run
-    step : int
-        Number of examples done, as in `Run.weights`; the last by default.
+    step : int, optional
+        Number of examples done, as in `Run.weights`. By default the start of the run and the last end of each mode are
+        shown or, where that makes too many rows, the end of the run.
 
     Returns
     -------
     Figure
-        One row for each pair: Wᵀ and B on one colour scale, and B against Wᵀ with the best line through the origin.
+        One row for each pair and moment: Wᵀ and B on one colour scale, and B against Wᵀ with the best line through the
+        origin.
 
     Raises
     ------
@@ -101,18 +109,34 @@ def weights(run: Run, step: int = -1) -> Figure:
     pairs = list(run.mirrored.items())[:PAIRS_SHOWN]
     if not pairs or not run.weight_steps():
         raise RequestError(f"{run.path}: no weights of a feedback projection and the one it mirrors were recorded.")
+    moments = _moments(run) if step is None else {step: ""}
+    if len(pairs) * len(moments) > ROWS_SHOWN:
+        moments = dict(list(moments.items())[-1:])
     with style.context():
-        height = 2.25 * len(pairs) + 0.25
+        height = ROW_IN * len(pairs) * len(moments) + 0.25
         figure = Figure(figsize=(style.WIDTH_IN, height))
-        for index, (feedback, forward) in enumerate(pairs):
-            bottom, tall = 1 - (2.25 * (index + 1) - 0.35) / height, 1.45 / height
+        for index, (pair, at) in enumerate((pair, at) for pair in pairs for at in moments):
+            top = 1 - ROW_IN * index / height
+            bottom, tall = top - 1.98 / height, 1.45 / height
             axes = [figure.add_axes((left, bottom, 0.225, tall)) for left in (0.065, 0.315, 0.755)]
             bar = figure.add_axes((0.555, bottom, 0.012, tall))
-            _draw_pair(axes, bar, (feedback, forward), run.weights(feedback, step), run.weights(forward, step))
+            _draw_pair(axes, bar, pair, run.weights(pair[0], at), run.weights(pair[1], at))
+            figure.text(0.065, top - 0.24 / height, moments[at], va="bottom", fontsize=9, weight="bold")
         left_out = len(run.mirrored) - len(pairs)
         if left_out:
             figure.text(0.99, 0.01, f"{left_out} more pairs not shown", ha="right", fontsize=7, color=style.GREY)
     return figure
+
+
+def _moments(run: Run) -> dict[int, str]:
+    """Return the steps whose weights are worth a look, and their titles: the start, and the last end of each mode."""
+    mode_of = {row["examples"]: (row["mode"], row["t_s"]) for row in run.metrics() if "examples" in row}
+    steps = [step for step in run.weight_steps() if step in mode_of]
+    if not steps:
+        return {run.weight_steps()[-1]: ""}
+    latest = {mode_of[step][0]: step for step in steps[1:]}
+    names = {step: f"after {mode} mode, at {mode_of[step][1]:g} s" for mode, step in latest.items()}
+    return {steps[0]: "at the start", **dict(sorted(names.items()))}
 
 
 def _draw_pair(axes: list[Axes], bar: Axes, names: tuple[str, str], B: np.ndarray, W: np.ndarray) -> None:
@@ -134,7 +158,8 @@ def _draw_pair(axes: list[Axes], bar: Axes, names: tuple[str, str], B: np.ndarra
     bar.figure.colorbar(axes[1].images[0], cax=bar, ticks=MaxNLocator(5))
     bar.tick_params(labelsize=7)
     _draw_scatter(axes[2], transposed, shown, gain(B, W))
-    axes[2].set(title=f"{angle_deg(B, W):.1f}°, gain {gain(B, W):.2f}", xlabel=f"entry of {titles[0]}")
+    title = f"{angle_deg(B, W):.1f}°, gain {gain(B, W):.2f}".replace("-", "−")
+    axes[2].set(title=title, xlabel=f"entry of {titles[0]}")
     axes[2].set_ylabel(f"entry of {titles[1]}", labelpad=1)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import pytest
+import safetensors.numpy
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
@@ -167,6 +169,25 @@ def test_large_arrays_are_not_printed(tmp_path: Path) -> None:
     figure = weights(make_run(tmp_path / "run", sizes=(10, 5, 3), modes=(("mirror", 0.2),)))
     assert not figure.axes[0].texts
     assert len(figure.axes[4].texts) == 15
+
+
+def test_weights_are_shown_at_the_start_and_at_the_last_end_of_each_mode(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", sizes=(3, 2))
+    moments = [(0, "mirror"), (1, "mirror"), (2, "engaged"), (3, "mirror")]
+    rng = np.random.default_rng(1)
+    for step, _ in moments:
+        folder = run.path / "weights" / f"{step:010d}"
+        folder.mkdir()
+        safetensors.numpy.save_file({"W1": rng.normal(size=(2, 3))}, folder / "W.safetensors")
+        safetensors.numpy.save_file({"B1": rng.normal(size=(3, 2))}, folder / "B.safetensors")
+    rows = [json.dumps({"examples": k, "mode": mode, "t_s": 0.5 * k}) for k, mode in moments]
+    (run.path / "metrics.jsonl").write_text("\n".join(rows) + "\n")
+    figure = weights(open_run(run.path))
+    named = ["at the start", "after engaged mode, at 1 s", "after mirror mode, at 1.5 s"]
+    assert [text for text in texts(figure) if " at " in f" {text}"] == named
+    shown = [ax.images[0].get_array() for ax in figure.axes if ax.get_title() == "$B_{1}$"]
+    for array, step in zip(shown, (0, 2, 3), strict=True):
+        np.testing.assert_array_equal(array, run.weights("B1", step))
 
 
 @pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
