@@ -45,6 +45,10 @@ FUNCTIONS: Mapping[str, Callable[[float], float]] = {
 _OPERATORS = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.Pow)
 _SIDES = {**dict.fromkeys(PRESYNAPTIC, "pre"), **dict.fromkeys(POSTSYNAPTIC, "post"), **dict.fromkeys(SYNAPTIC, "w")}
 _MAX_LENGTH = 1000
+_MAX_DEPTH = 100
+"""Levels of nesting of an expression: what every backend's own parser can follow."""
+_MAX_TERMS = 1000
+"""Products that an expression may be multiplied out to."""
 
 
 class ExpressionError(RequestError):
@@ -131,9 +135,12 @@ class Drive:
         if len(self.text) > _MAX_LENGTH:
             raise ExpressionError(f"the expression has {len(self.text)} characters; at most {_MAX_LENGTH} are read.")
         try:
-            return ast.parse(self.text.strip(), mode="eval").body
+            tree = ast.parse(self.text.strip(), mode="eval").body
         except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
             raise ExpressionError(f"{self.text!r} is not an expression ({error.__class__.__name__}).") from error
+        if _depth(tree) > _MAX_DEPTH:
+            raise ExpressionError(f"the expression is nested too deeply; at most {_MAX_DEPTH} levels are read.")
+        return tree
 
     def _check(self, node: ast.AST) -> None:
         if isinstance(node, ast.Name):
@@ -233,12 +240,23 @@ class _Renamer(ast.NodeTransformer):
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
         if node.id in self.constants:
-            return ast.Constant(float(self.constants[node.id]))
+            value = float(self.constants[node.id])
+            # A minus sign of its own: as part of the number it would be unparsed as -0.5**2, which is another number.
+            return ast.Constant(value) if math.copysign(1, value) > 0 else ast.UnaryOp(ast.USub(), ast.Constant(-value))
         return ast.Name(self.names.get(node.id, node.id))
 
 
 def _factor(text: str) -> Factor:
     return Factor(text, compile(text, "<drive>", "eval"))
+
+
+def _depth(tree: ast.AST) -> int:
+    """Return the number of levels, without recursion."""
+    depth, level = 0, [tree]
+    while level:
+        depth += 1
+        level = [child for node in level for child in ast.iter_child_nodes(node)]
+    return depth
 
 
 def _is_small_number(node: ast.expr) -> bool:
@@ -249,6 +267,15 @@ def _is_small_number(node: ast.expr) -> bool:
 
 def _names(node: ast.AST) -> Iterator[str]:
     return (part.id for part in ast.walk(node) if isinstance(part, ast.Name))
+
+
+def _products(node: ast.expr, left: list[Term], right: list[Term]) -> list[Term]:
+    if len(left) * len(right) > _MAX_TERMS:
+        raise ExpressionError(
+            f"'{ast.unparse(node)}' is a sum of more than {_MAX_TERMS} products, too many to compute for arrays. "
+            "Write it with fewer, or use --backend reference."
+        )
+    return [a.times(b) for a in left for b in right]
 
 
 def _terms(node: ast.expr) -> list[Term]:
@@ -265,14 +292,14 @@ def _terms(node: ast.expr) -> list[Term]:
         if isinstance(node.op, ast.Sub):
             return left + [term.negated() for term in right]
         if isinstance(node.op, ast.Mult):
-            return [a.times(b) for a in left for b in right]
+            return _products(node, left, right)
         if isinstance(node.op, ast.Div) and len(right) == 1:
             return [term.over(right[0]) for term in left]
         exponent = node.right.value if isinstance(node.right, ast.Constant) else None
         if isinstance(node.op, ast.Pow) and isinstance(exponent, int) and 1 <= exponent <= 4:
             product = left
             for _ in range(exponent - 1):
-                product = [a.times(b) for a in product for b in left]
+                product = _products(node, product, left)
             return product
     raise ExpressionError(
         f"'{ast.unparse(node)}' mixes both sides of the synapse in a way that is no sum of products, "
