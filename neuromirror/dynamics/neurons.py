@@ -9,7 +9,7 @@ steady displacement of the membrane that they cause; :math:`\sigma` is the stand
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -83,8 +83,15 @@ class LIF:
         return 1 / (refractory_s + climb_s)
 
     def slope_Hz_per_V(self, current_V: float, dt_s: float = 0.0) -> float:
-        """Return the slope of the rate against the current, by central differences."""
+        """Return the slope of the rate against the current, by central differences.
+
+        Without noise the rate of a simulation in steps is a staircase, whose slope is that of the curve through it.
+        """
         step = 1e-4 * (self.threshold_V - self.reset_V)
+        if self.noise_V == 0 and dt_s:
+            between = replace(self, refractory_s=round(self.refractory_s / dt_s) * dt_s + dt_s / 2)
+            current_V = max(current_V, self.threshold_V + 2 * step)
+            return between.slope_Hz_per_V(current_V)
         return (self.rate_Hz(current_V + step, dt_s) - self.rate_Hz(current_V - step, dt_s)) / (2 * step)
 
     def bias_V(self, rate_Hz: float, dt_s: float = 0.0) -> float:
@@ -97,6 +104,8 @@ class LIF:
         """
         gap = self.threshold_V - self.reset_V
         low, high = self.reset_V - 10 * gap, self.threshold_V + gap
+        while self.rate_Hz(low, dt_s) > rate_Hz:  # noise alone makes it fire
+            low -= high - low
         while self.rate_Hz(high, dt_s) < rate_Hz:
             high += 2 * (high - low)
             if high > 1e4 * gap:
