@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import networkx as nx
 import numpy as np
@@ -139,6 +140,11 @@ class Plan:
     def activation(self, population: str) -> Activation:
         """Return the activation function of a population's cells."""
         return ACTIVATIONS[self.description.cells[self.description.populations[population].cell].activation]
+
+    def slope(self, population: str, y: Any) -> Any:
+        """Return φ' as a gate computes it from a population's signals: 0 where the code clips them at zero."""
+        slope = self.activation(population).slope(y)
+        return slope * (y > 0) if self.non_negative else slope
 
     def default_bias(self, population: str) -> float:
         """Return b⁻ of Appendix B for the rate backends: φ(b⁻) = β, and 0 for a zero-mean code."""

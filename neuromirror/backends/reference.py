@@ -80,7 +80,7 @@ class ReferenceEngine:
         if name in mode.compare:
             error += signals[mode.compare[name]][i] - targets[name][i]
         for axons in mode.gates.get(name, ()):
-            error *= self.plan.activation(axons.source).slope(signals[axons.source][_source(axons, i)])
+            error *= self.plan.slope(axons.source, signals[axons.source][_source(axons, i)])
         return beta + error
 
     def _weighted(self, mode: ModePlan, signals: Signals, name: str, i: int) -> float:

@@ -119,5 +119,5 @@ def _feedback(
     if name in mode.compare:
         error = error + (signals[mode.compare[name]] - targets[name])
     for axons in mode.gates.get(name, ()):
-        error = error * plan.activation(axons.source).slope(arriving(axons, signals))
+        error = error * plan.slope(axons.source, arriving(axons, signals))
     return error
