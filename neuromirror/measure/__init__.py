@@ -1,6 +1,7 @@
 """What is measured of a run: alignment of B with Wᵀ, what theory predicts of it, and how sure a number is."""
 
 from neuromirror.measure.alignment import angle_deg, gain, mean_example_angle_deg, vector_angle_deg
+from neuromirror.measure.sampling import SamplingLaw, sampling_law
 from neuromirror.measure.theory import (
     correlation_time_s,
     effective_examples,
@@ -13,6 +14,7 @@ from neuromirror.measure.uncertainty import Interval, SeedSummary, median_interv
 
 __all__ = [
     "Interval",
+    "SamplingLaw",
     "SeedSummary",
     "angle_deg",
     "correlation_time_s",
@@ -26,5 +28,6 @@ __all__ = [
     "paired_difference",
     "rate_angle_deg",
     "sampling_angle_deg",
+    "sampling_law",
     "vector_angle_deg",
 ]

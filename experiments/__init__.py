@@ -1,0 +1,1 @@
+"""Experiments: one file a figure or question, each run as ``python -m experiments.NAME`` from the repository."""
