@@ -79,7 +79,7 @@ class Quantity:
             unit = "ms" if abs(self.si) >= 1e-5 else "us"
         value = self._in(unit)
         text = f"{value:g} {unit}" if float(f"{value:g}") == value else f"{value!r} {unit}"
-        if parse_quantity(text, self.dimension) == self:
+        if math.isfinite(value) and parse_quantity(text, self.dimension) == self:
             return text
         return f"{self.si!r} {_SI[self.dimension]}"
 
