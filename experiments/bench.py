@@ -2,8 +2,17 @@
 
 Claim     All bounds are met; the exit code is 1 if one is not.
 Command   python -m experiments.bench, or make bench
-Takes     6 minutes on two cores; 2 minutes with --quick, which takes 3 seeds.
+Takes     3 minutes on two cores; 1 minute with --quick, which takes 3 seeds.
 Expected  over seeds 0 to 9 (0 to 39 for 20→10 cells), median (95 % interval by order statistics):
+              spikes 3→2, 20 s               4.48° (2.65° to 6.20°)      bound 5°
+              spikes 3→2, 60 s               2.51° (1.50° to 4.00°)      bound 3.5°
+              rates 3→2, 5000 examples       2.14° (1.53° to 2.86°)      bound 2.5°
+              spikes 20→10, 60 s             5.67° (5.50° to 5.91°)      bound 6.5°
+              spikes 100→50, 60 s            11.88° (11.71° to 12.04°)   bound 13°
+              angle over the sampling law    1.08 and 1.01               bound 0.9 to 1.1
+          and for `neuromirror run figure1` with nothing cached, the median of five:
+              wall time                      6 s                         bound 20 s
+              CPU time beyond importing      4.4 s                       bound 10 s
 """
 
 from __future__ import annotations

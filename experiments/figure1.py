@@ -3,7 +3,7 @@
 Claim     B of the paper's section of 3 lower and 2 upper cells starts anywhere. Its angle to Wᵀ is at most 5° after
           20 s of mirror mode with spikes, 3.5° after 60 s, and 2.5° after 5,000 examples as rates.
 Command   python -m experiments.figure1
-Takes     1 minute on two cores.
+Takes     15 seconds on two cores.
 Expected  over seeds 0 to 9, median (95 % interval by order statistics):
               spikes, 20 s             4.48° (2.65° to 6.20°)
               spikes, 60 s             2.51° (1.50° to 4.00°)

@@ -18,7 +18,9 @@ import neuromirror as nm
 from neuromirror.measure import median_interval, sampling_law
 
 
-def section(lower: int, upper: int, length: str, *, equal_rows: bool = False) -> nm.Circuit:
+def section(
+    lower: int, upper: int, length: str, *, equal_rows: bool = False, changes: Sequence[str] = ()
+) -> nm.Circuit:
     """Return the shipped ``figure1`` with other numbers of cells, and mirror mode alone.
 
     Parameters
@@ -29,11 +31,13 @@ def section(lower: int, upper: int, length: str, *, equal_rows: bool = False) ->
         Of mirror mode: a time such as ``"20 s"``, or a number of examples such as ``"5000 examples"``.
     equal_rows : bool
         Whether W1 is ±1/√lower at random instead of Gaussian, so that all its rows have the same norm.
+    changes : sequence of str
+        Further changes, as ``--set`` takes them.
     """
     number, _, unit = length.partition(" ")
     step = f"examples = {number}" if unit == "examples" else f'duration = "{length}"'
     shapes = {"y0": lower, "y1": upper, "d1": upper, "d0": lower}
-    changes = [f"populations.{name}.shape=[{cells}]" for name, cells in shapes.items()]
+    changes = [*changes, *(f"populations.{name}.shape=[{cells}]" for name, cells in shapes.items())]
     if equal_rows:
         signs = np.random.default_rng(0).choice([-1.0, 1.0], (upper, lower))
         changes.append(f'projections.W1.weight={{ init = "values", values = {(signs / math.sqrt(lower)).tolist()} }}')

@@ -1,0 +1,53 @@
+"""Every experiment runs, at its smallest size, and prints what it is for."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+
+from experiments import bench
+
+FOLDER = Path(bench.__file__).parent
+NAMES = sorted(
+    path.stem for path in FOLDER.glob("*.py") if 'if __name__ == "__main__"' in path.read_text(encoding="utf-8")
+)
+EXPERIMENTS = [name for name in NAMES if name != "bench"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_experiment_states_its_claim(name: str) -> None:
+    docstring = ast.get_docstring(ast.parse((FOLDER / f"{name}.py").read_text(encoding="utf-8"))) or ""
+    for part in ("Claim", "Command", "Takes", "Expected"):
+        assert re.search(rf"^{part}\s+\S", docstring, re.MULTILINE), f"{name} does not say: {part}"
+    assert f"python -m experiments.{name}" in docstring
+    expected = docstring.split("Expected")[1]
+    assert len(re.findall(r"\d", expected)) >= 10, f"{name} does not say what is to be expected"
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_an_experiment_runs(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    importlib.import_module(f"experiments.{name}").main(["--quick"])
+    printed = capsys.readouterr().out
+    assert len(printed.splitlines()) >= 2
+    assert len(re.findall(r"\d\.\d", printed)) >= 2
+
+
+def test_bounds_are_held_against_what_is_measured() -> None:
+    bounds = bench.Section(lower=20, upper=10, length="1 s", most_deg=6.5, law=True)
+    good = bench.Mirrored(angles_deg=(6.0, 6.4, 9.0), laws_deg=(6.0, 6.0, 8.9))
+    assert [line.met for line in bench.accuracy_lines(bounds, good)] == [True, True]
+    wide = bench.Mirrored(angles_deg=(6.0, 6.6, 9.0), laws_deg=(5.0, 5.0, 9.0))
+    assert [line.met for line in bench.accuracy_lines(bounds, wide)] == [False, False]
+
+
+def test_time_is_taken_of_a_command_and_its_children() -> None:
+    quick, slow = (
+        ["-c", "pass"],
+        ["-c", "import time; end = time.process_time() + 0.5\nwhile time.process_time() < end: pass"],
+    )
+    _, beyond = bench.speed(slow, quick, pairs=1)
+    assert float(beyond.measured.split()[0]) > 0.2
