@@ -73,8 +73,9 @@ class ModePlan:
         Populations that receive the stimulus.
     noise : mapping of population to Noise
     learners : tuple of Learner
+        What learns; biases only where they act.
     bias_on : bool
-        Whether forward biases act and learn.
+        Whether forward biases act.
     """
 
     name: str
@@ -214,6 +215,7 @@ def _mode_plan(description: Description, name: str, mode: Mode) -> ModePlan:
         axons = Axons(name=key, source=projection.source, target=projection.target, permutation=permutation)
         into[projection.role].setdefault(projection.target, []).append(axons)
     frozen = {role: {target: tuple(axons) for target, axons in by.items()} for role, by in into.items()}
+    learners = [_learner(description, learner, rule) for learner, rule in mode.learn.items()]
     compare = {feedback: str(COMPARE.fullmatch(text)[1]) for feedback, text in mode.compare.items()}  # type: ignore[index]
     return ModePlan(
         name=name,
@@ -229,7 +231,7 @@ def _mode_plan(description: Description, name: str, mode: Mode) -> ModePlan:
         compare=compare,
         inputs=frozenset(mode.input),
         noise=mode.noise,
-        learners=tuple(_learner(description, learner, rule) for learner, rule in mode.learn.items()),
+        learners=tuple(learner for learner in learners if learner.source is not None or mode.bias == "on"),
         bias_on=mode.bias == "on",
         window_s=schedule.window_s(description, mode),
         signal=schedule.signal_of(description, mode),

@@ -114,8 +114,6 @@ def run_rates(plan: Plan, engine: RateEngine, recorder: Recorder, *, points: int
             engine.present(mode, inputs, noise.draw(mode, examples), targets, examples)
             baselines.follow(mode, engine.means(), examples)
             for learner in mode.learners:
-                if learner.source is None and not mode.bias_on:
-                    continue
                 before = seen.get((learner.name, learner.rule.name), 0)
                 step = learner.rule.updater.step(examples_seen=before, examples=examples, window_s=mode.window_s)
                 engine.learn(mode, learner, step, baselines.of(mode.name))

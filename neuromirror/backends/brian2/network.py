@@ -11,17 +11,12 @@ from typing import Any, NamedTuple
 import brian2 as b2
 import numpy as np
 
-from neuromirror import seeds
 from neuromirror.backends.brian2 import equations
-from neuromirror.backends.brian2.tables import (
-    Grid,
-    clear_table,
-    follow_tables,
-    stimulus_tables,
-    update_tables,
-)
-from neuromirror.dynamics.neurons import LIF, synaptic_kick
-from neuromirror.plan import FloatArray, Learner, Plan
+from neuromirror.backends.brian2.cells import cell_values
+from neuromirror.backends.brian2.grid import Grid
+from neuromirror.backends.brian2.layout import Layout
+from neuromirror.backends.brian2.tables import OVER_TIME, table_values
+from neuromirror.plan import Learner, Plan
 
 SCHEDULE = ["start", "groups", "thresholds", "resets", "synapses", "end"]
 """Resets before synapses: a relay's strong synapse would otherwise be wiped out by the reset of the same step."""
@@ -52,7 +47,7 @@ class _Axon(NamedTuple):
 
 @dataclass
 class SpikingNetwork:
-    """A plan's network, and where its populations are in it.
+    """The Brian2 objects of a plan.
 
     Parameters
     ----------
@@ -63,8 +58,7 @@ class SpikingNetwork:
 
     plan: Plan
     points: int
-    grid: Grid = field(init=False)
-    offsets: dict[str, int] = field(init=False)
+    layout: Layout = field(init=False)
     cells: Any = field(init=False)
     arrays: dict[str, Any] = field(init=False, default_factory=dict)
     tables: dict[str, Any] = field(init=False, default_factory=dict)
@@ -72,15 +66,10 @@ class SpikingNetwork:
     network: Any = field(init=False)
 
     def __post_init__(self) -> None:
-        description = self.plan.description
-        self.grid = Grid(self.plan, description.time.dt.s)
-        b2.defaultclock.dt = self.grid.dt_s * b2.second
-        self.offsets, start = {}, 0
-        for name, size in sorted(self.plan.sizes.items()):
-            self.offsets[name], start = start, start + size
-        self.size = start
-        for name, values in self.table_values(self.plan).items():
-            dt_s = self.grid.tick_s if name in _OVER_TIME or name.startswith(_OVER_TIME_PREFIXES) else 1.0
+        self.layout = Layout(self.plan, self.plan.description.time.dt.s)
+        b2.defaultclock.dt = self.layout.dt_s * b2.second
+        for name, values in table_values(self.layout, self.plan).items():
+            dt_s = self.grid.tick_s if name.startswith(OVER_TIME) else 1.0
             self.tables[name] = b2.TimedArray(values, dt=dt_s * b2.second, name=f"table_{name}")
         self._build_cells()
         self.spikes = b2.SpikeMonitor(self.cells, name="spikes")
@@ -94,103 +83,30 @@ class SpikingNetwork:
         self.network = b2.Network(*parts)
         self.network.schedule = SCHEDULE
 
-    @cached_property
-    def scheduled(self) -> list[str]:
-        """Names of the modes that the schedule uses; tables over modes have one row for each."""
-        return sorted({phase.mode for phase in self.plan.phases})
+    @property
+    def grid(self) -> Grid:
+        """The ticks of the run."""
+        return self.layout.grid
 
     def _projections(self, connector: str) -> list[str]:
         """Return the projections that do anything in a scheduled mode."""
-        modes = [self.plan.description.modes[mode] for mode in self.scheduled]
+        modes = [self.plan.description.modes[mode] for mode in self.layout.scheduled]
         used = {name for mode in modes for name in (*mode.on, *mode.learn)} | set(self.plan.mirrors)
         used |= set(self.plan.mirrors.values())
         return [n for n, p in self.plan.description.projections.items() if n in used and p.connector == connector]
 
-    # -- tables ---------------------------------------------------------------------------------------------------
-
-    def table_values(self, plan: Plan) -> dict[str, FloatArray]:
-        """Return the values of all tables for a plan of this circuit with any seed."""
-        modes = [plan.modes[name] for name in self.scheduled]
-        stimulus = stimulus_tables(Grid(plan, self.grid.dt_s), self.offsets, self.size)
-        dt_s = self.grid.dt_s
-        noise_decays = self._per_cell(
-            {mode.name: {name: math.exp(-dt_s / noise.tau.s) for name, noise in mode.noise.items()} for mode in modes}
-        )
-        kinds = [(mode.signal.kind, mode.window_s if mode.signal.tau is None else mode.signal.tau.s) for mode in modes]
-        values: dict[str, FloatArray] = {
-            "mode_of": np.array([float(self.scheduled.index(mode)) for mode in self.grid.mode_of_tick]),
-            "clears": clear_table(self.grid),
-            **stimulus,
-            "signal_decays": np.array([1.0 if kind == "count" else math.exp(-dt_s / tau) for kind, tau in kinds]),
-            "signal_kicks": np.array([1 / (tau * plan.unit_Hz) for _, tau in kinds]),
-            "noise_decays": noise_decays,
-            "noise_kicks": np.sqrt(1 - noise_decays**2),
-            "noise_sds": self._per_cell({m.name: {p: n.sd for p, n in m.noise.items()} for m in modes}),
-            "gates": self._per_cell({m.name: dict.fromkeys(m.gates, 1.0) for m in modes}),
-            "default_biases": 1.0 - self._per_cell({m.name: dict.fromkeys(m.drives, 1.0) for m in modes}),
-            "bias_on": np.array([float(mode.bias_on) for mode in modes]),
-            "cancels": self._cancels(plan),
-        }
-        for name in sorted(plan.description.projections):
-            on = [float(name in plan.description.modes[mode].on) for mode in self.scheduled]
-            values[f"transmits_{name}"] = np.array(on)
-        for number, (name, learners) in enumerate(self.learners.items()):
-            keep, steps = update_tables(self.grid, name, [one.rule.name for one in learners])
-            values[f"update_{number}_keep"] = keep
-            values |= {f"update_{number}_step_{k}": step for k, step in enumerate(steps)}
-        if plan.description.code.estimate is not None:
-            values |= follow_tables(self.grid, self.scheduled)
-        return values
-
-    @cached_property
-    def learners(self) -> dict[str, list[Learner]]:
-        """Every array that learns in a scheduled mode, with one learner for each of its rules."""
-        found: dict[str, dict[str, Learner]] = {}
-        for mode in self.scheduled:
-            for learner in self.plan.modes[mode].learners:
-                if learner.source is not None or self.plan.modes[mode].bias_on:
-                    found.setdefault(learner.name, {})[learner.rule.name] = learner
-        return {name: [by_rule[rule] for rule in sorted(by_rule)] for name, by_rule in sorted(found.items())}
-
-    def _per_cell(self, values: Mapping[str, Mapping[str, float]]) -> FloatArray:
-        """Return a (scheduled modes, cells) table from values by mode and population, 0 where there is none."""
-        table = np.zeros((len(self.scheduled), self.size))
-        for row, mode in enumerate(self.scheduled):
-            for population, value in values[mode].items():
-                table[row, self._slice(population)] = value
-        return table
-
-    def _cancels(self, plan: Plan) -> FloatArray:
-        """Return the mean synaptic input by mode, in code units, of arrays that no scheduled mode changes."""
-        table, arrays = np.zeros((len(self.scheduled), self.size)), plan.initial_arrays()
-        for row, mode in enumerate(self.scheduled):
-            for target, group in plan.modes[mode].synapses.items():
-                for axons in group:
-                    if axons.name not in self.learners:
-                        table[row, self._slice(target)] += plan.beta * arrays[axons.name].sum(axis=1)
-        return table
-
-    def _slice(self, population: str) -> slice:
-        start = self.offsets[population]
-        return slice(start, start + self.plan.sizes[population])
-
-    def span(self, population: str) -> tuple[int, int]:
-        """Return the first cell of a population, and that after its last."""
-        cells = self._slice(population)
-        return cells.start, cells.stop
-
-    # -- objects --------------------------------------------------------------------------------------------------
-
     def _build_cells(self) -> None:
         crossed = any(
-            mode.gates or mode.errors or mode.compare for mode in map(self.plan.modes.get, self.scheduled) if mode
+            mode.gates or mode.errors or mode.compare
+            for mode in map(self.plan.modes.get, self.layout.scheduled)
+            if mode
         )
-        seen = {name for learners in self.learners.values() for one in learners for name in one.rule.drive.names}
+        seen = {name for learners in self.layout.learners.values() for one in learners for name in one.rule.drive.names}
         self.crossed = crossed or bool(seen & {"error", "cross"})
         step = equations.gated_membrane_step if self.crossed else equations.membrane_step
-        extra = "".join(f"beta_{k} : 1\nerror_beta_{k} : 1\n" for k in range(len(self.scheduled)))
+        extra = "".join(f"beta_{k} : 1\nerror_beta_{k} : 1\n" for k in range(len(self.layout.scheduled)))
         self.cells = b2.NeuronGroup(
-            self.size,
+            self.layout.size,
             equations.CELLS + extra,
             threshold="v > v_threshold",
             reset=equations.RESET,
@@ -204,66 +120,14 @@ class SpikingNetwork:
             },
             name="cells",
         )
-        for name, values in self.cell_values(self.plan).items():
+        for name, values in cell_values(self.layout, self.plan).items():
             setattr(self.cells, name, values)
         self.cells.run_regularly(equations.WINDOW, dt=self.grid.tick_s * b2.second, order=2, name="window")
 
-    def cell_values(self, plan: Plan) -> dict[str, Any]:
-        """Return the initial values of the cells' variables; those that depend on the seed are plain arrays."""
-        dt_s, values = self.grid.dt_s, {key: np.zeros(self.size) for key in _CELL_CONSTANTS}
-        for name, population in plan.description.populations.items():
-            cell, here = plan.description.cells[population.cell], self._slice(name)
-            lif = LIF(
-                tau_m_s=cell.tau_m.s,
-                refractory_s=cell.refractory.s,
-                reset_V=cell.v_reset.si - cell.v_rest.si,
-                threshold_V=cell.v_threshold.si - cell.v_rest.si,
-                noise_V=cell.noise.si,
-            )
-            beta_Hz = plan.beta * plan.unit_Hz
-            bias_V = lif.bias_V(beta_Hz, dt_s) if cell.default_bias == "calibrate" else cell.default_bias.si
-            unit_V = plan.unit_Hz / lif.slope_Hz_per_V(bias_V, dt_s)
-            decay = math.exp(-dt_s / lif.tau_m_s)
-            for key, value in {
-                "tau_m": lif.tau_m_s,
-                # Brian2 counts the step of the spike itself, so its refractory cells integrate one step too early
-                "refractory_period": round(lif.refractory_s / dt_s) * dt_s + dt_s if lif.refractory_s else 0.0,
-                "v_threshold": lif.threshold_V * 1e3,
-                "v_reset": lif.reset_V * 1e3,
-                "default_bias": bias_V * 1e3,
-                "unit_current": unit_V * 1e3,
-                "jump": unit_V * 1e3 / (plan.unit_Hz * cell.tau_syn.s),
-                "synaptic_decay": math.exp(-dt_s / cell.tau_syn.s),
-                "synaptic_kick": synaptic_kick(lif.tau_m_s, cell.tau_syn.s, dt_s),
-                "membrane_decay": decay,
-                "membrane_kick": lif.noise_V * 1e3 * math.sqrt(1 - decay**2),
-            }.items():
-                values[key][here] = value
-        start = seeds.stream(plan.seed, "membranes").random(self.size)
-        constants: dict[str, Any] = {
-            **values,
-            "v": values["v_reset"] + start * (values["v_threshold"] - values["v_reset"]),
-            "gain": np.ones(self.size),
-            "beta": np.full(self.size, plan.beta),
-            "error_beta": np.full(self.size, plan.beta),
-            "signal": np.full(self.size, plan.beta),
-            "gate_trace": np.full(self.size, plan.beta),
-        }
-        for k in range(len(self.scheduled)):
-            constants[f"beta_{k}"] = constants[f"error_beta_{k}"] = np.full(self.size, plan.beta)
-        biases = np.zeros(self.size)
-        for name, array in plan.initial_arrays().items():
-            if array.ndim == 1:
-                biases[self._slice(name.removesuffix(".bias"))] = array
-        constants["b"] = biases
-        constants["tau_m"] = values["tau_m"] * b2.second
-        constants["refractory_period"] = values["refractory_period"] * b2.second
-        return constants
-
     def _build_weights(self, name: str) -> None:
         projection = self.plan.description.projections[name]
-        transmits = any(name in self.plan.description.modes[mode].on for mode in self.scheduled)
-        source, target = self._slice(projection.source), self._slice(projection.target)
+        transmits = any(name in self.plan.description.modes[mode].on for mode in self.layout.scheduled)
+        source, target = self.layout.cells(projection.source), self.layout.cells(projection.target)
         synapses = b2.Synapses(
             self.cells,
             self.cells,
@@ -281,7 +145,7 @@ class SpikingNetwork:
         self.arrays[name] = synapses
         if transmits:
             code = f"on_now = transmits_{name}(mode_of(t)*second)\n"
-            if name in self.learners:
+            if name in self.layout.learners:
                 code += f"cancel_post += on_now*w*{self.plan.beta!r}\n"
             synapses.run_regularly(code, dt=self.grid.tick_s * b2.second, order=3, name=f"open_weights_{name}")
 
@@ -289,11 +153,11 @@ class SpikingNetwork:
         """Join all cross-projections, and the axons that bring the compared signal, in one object."""
         self.axons = None
         rows = [row for name in self._projections("one_to_one") for row in self._axon_rows(name)]
-        modes = {mode: self.plan.modes[mode] for mode in self.scheduled}
+        modes = {mode: self.plan.modes[mode] for mode in self.layout.scheduled}
         compared = {(source, target) for mode in modes.values() for target, source in mode.compare.items()}
         for source, target in sorted(compared):
-            on = [float(modes[mode].compare.get(target) == source) for mode in self.scheduled]
-            start = self._slice(source).start, self._slice(target).start
+            on = [float(modes[mode].compare.get(target) == source) for mode in self.layout.scheduled]
+            start = self.layout.cells(source).start, self.layout.cells(target).start
             off = [0.0] * len(on)
             rows += [_Axon(start[0] + k, start[1] + k, "compare", 0.0, on, off) for k in range(self.plan.sizes[target])]
         if not rows:
@@ -330,12 +194,12 @@ class SpikingNetwork:
 
     def _axon_rows(self, name: str) -> list[_Axon]:
         projection = self.plan.description.projections[name]
-        modes = [self.plan.modes[mode] for mode in self.scheduled]
+        modes = [self.plan.modes[mode] for mode in self.layout.scheduled]
         on = [float(name in self.plan.description.modes[mode.name].on) for mode in modes]
         crosses = [float(any(axons.name == name for axons in mode.cross.values())) for mode in modes]
         size = self.plan.sizes[projection.target]
         order = projection.permutation if projection.permutation is not None else range(size)
-        source, target = self._slice(projection.source).start, self._slice(projection.target).start
+        source, target = self.layout.cells(projection.source).start, self.layout.cells(projection.target).start
         return [
             _Axon(source + j, target + i, projection.role, projection.delay.s, on, crosses) for i, j in enumerate(order)
         ]
@@ -345,24 +209,26 @@ class SpikingNetwork:
         follow = "".join(
             f"beta_{k} = beta_{k} + follow_{k}(t)*(signal - beta_{k})\n"
             f"error_beta_{k} = error_beta_{k} + follow_{k}(t)*(error_trace - error_beta_{k})\n"
-            for k in range(len(self.scheduled))
+            for k in range(len(self.layout.scheduled))
         )
         if self.plan.description.code.estimate is not None:
             follow += "".join(
                 f"{beta} = {beta} + ended_{k}(t)*({beta}_{k} - {beta})\n"
                 for beta in ("beta", "error_beta")
-                for k in range(len(self.scheduled))
+                for k in range(len(self.layout.scheduled))
             )
             self.cells.run_regularly(follow, dt=tick, order=0, name="follow_baselines")
-        for number, (name, learners) in enumerate(self.learners.items()):
+        for number, (name, learners) in enumerate(self.layout.learners.items()):
             if name in self.arrays:
                 code = _update(number, "w", learners, _SYNAPSE_NAMES)
                 self.arrays[name].run_regularly(code, dt=tick, order=1, name=f"learn_weights_{name}")
                 self.monitors[name] = self._monitor(self.arrays[name], "w", f"snapshots_weights_{name}")
             else:
                 code = _update(number, "b", learners, _CELL_NAMES)
-                start, stop = self.span(learners[0].target)
-                self.cells[start:stop].run_regularly(code, dt=tick, order=1, name=f"learn_bias_{learners[0].target}")
+                here = self.layout.cells(learners[0].target)
+                self.cells[here.start : here.stop].run_regularly(
+                    code, dt=tick, order=1, name=f"learn_bias_{learners[0].target}"
+                )
                 if BIASES not in self.monitors:
                     self.monitors[BIASES] = self._monitor(self.cells, "b", "snapshots_bias")
 
@@ -412,21 +278,6 @@ _CELL_NAMES = {
     "cross": "cross",
     "w": "b",
 }
-_CELL_CONSTANTS = (
-    "tau_m",
-    "refractory_period",
-    "v_threshold",
-    "v_reset",
-    "default_bias",
-    "unit_current",
-    "jump",
-    "membrane_decay",
-    "membrane_kick",
-    "synaptic_decay",
-    "synaptic_kick",
-)
-_OVER_TIME = ("mode_of", "clears", "row_of_tick")
-_OVER_TIME_PREFIXES = ("update_", "follow_", "ended_")
 
 
 def _update(number: int, variable: str, learners: list[Learner], names: Mapping[str, str]) -> str:

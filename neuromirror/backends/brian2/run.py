@@ -15,7 +15,9 @@ import numpy as np
 from neuromirror import seeds
 from neuromirror.backends.base import Options, Recorder, Snapshot
 from neuromirror.backends.brian2 import standalone
+from neuromirror.backends.brian2.cells import cell_values
 from neuromirror.backends.brian2.network import BIASES, SpikingNetwork
+from neuromirror.backends.brian2.tables import table_values
 from neuromirror.errors import RequestError
 from neuromirror.plan import FloatArray, Plan
 
@@ -132,13 +134,13 @@ def _run_standalone(plans: list[Plan], recorders: list[Recorder], options: Optio
 def _arguments(spiking: SpikingNetwork, plan: Plan) -> dict[Any, Any]:
     """Return what differs between seeds, for a program that was built for another seed."""
     arguments: dict[Any, Any] = {}
-    for name, values in spiking.table_values(plan).items():
+    for name, values in table_values(spiking.layout, plan).items():
         if name in ("inputs", "expected", "cancels"):
             arguments[spiking.tables[name]] = values
     arrays = plan.initial_arrays()
     for name, synapses in spiking.arrays.items():
         arguments[synapses.w] = arrays[name].ravel()
-    values = spiking.cell_values(plan)
+    values = cell_values(spiking.layout, plan)
     arguments[spiking.cells.v] = values["v"]
     arguments[spiking.cells.b] = values["b"]
     return arguments
@@ -151,9 +153,9 @@ def _harvest(spiking: SpikingNetwork, plan: Plan, recorder: Recorder, reached_s:
     ticks = np.rint(np.asarray(spiking.spikes.t / b2.second) / grid.dt_s).astype(np.int64)
     cells = np.asarray(spiking.spikes.i, dtype=np.int32)
     for name in plan.sizes:
-        start, stop = spiking.span(name)
-        mine = (cells >= start) & (cells < stop) & (ticks < last)
-        recorder.spikes(name, ticks[mine], (cells[mine] - start).astype(np.int32))
+        here = spiking.layout.cells(name)
+        mine = (cells >= here.start) & (cells < here.stop) & (ticks < last)
+        recorder.spikes(name, ticks[mine], (cells[mine] - here.start).astype(np.int32))
     fixed = plan.initial_arrays()
     at = _snapshots(spiking, plan)
     phase = 0
@@ -183,12 +185,12 @@ def _snapshots(spiking: SpikingNetwork, plan: Plan) -> Callable[[int], dict[str,
 
     def at(k: int) -> dict[str, FloatArray]:
         arrays = {}
-        for name in spiking.learners:
+        for name in spiking.layout.learners:
             if name in spiking.arrays:
                 arrays[name] = recorded[name][:, k].reshape(shapes[name])
             else:
-                start, stop = spiking.span(name.removesuffix(".bias"))
-                arrays[name] = recorded[BIASES][start:stop, k].copy()
+                here = spiking.layout.cells(name.removesuffix(".bias"))
+                arrays[name] = recorded[BIASES][here, k].copy()
         return arrays
 
     return at

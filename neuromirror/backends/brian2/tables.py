@@ -1,110 +1,67 @@
 """What changes while a spiking circuit runs, as tables over time: one network runs once, whatever its modes.
 
-Time is cut into ticks, the greatest common divisor of all windows. A table has one row a tick boundary; Brian2 reads
-row k at time k·tick, when the window before it ends and the one after it begins.
+A table over time has one row for each tick boundary of the `Grid`; a table over modes one for each scheduled mode.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
+from neuromirror.backends.brian2.grid import Grid
+from neuromirror.backends.brian2.layout import Layout
 from neuromirror.backends.stimulus import Stimulus
-from neuromirror.plan import FloatArray, Learner, ModePlan, Plan
+from neuromirror.plan import FloatArray, Plan
+
+OVER_TIME = ("mode_of", "clears", "row_of_tick", "update_", "follow_", "ended_")
+"""What the names of tables over time begin with."""
 
 
-@dataclass(frozen=True)
-class Grid:
-    """The ticks of a run.
-
-    Attributes
-    ----------
-    plan : Plan
-    dt_s : float
-        Time step, in seconds.
-    """
-
-    plan: Plan
-    dt_s: float
-
-    @cached_property
-    def window_steps(self) -> dict[str, int]:
-        """Time steps of one window of each scheduled mode; the check of the circuit says that they are whole."""
-        return {phase.mode: round(phase.window_s / self.dt_s) for phase in self.plan.phases}
-
-    @cached_property
-    def tick_steps(self) -> int:
-        """Time steps of one tick."""
-        return math.gcd(*self.window_steps.values())
-
-    @property
-    def tick_s(self) -> float:
-        """Length of one tick, in seconds."""
-        return self.tick_steps * self.dt_s
-
-    @cached_property
-    def first_tick(self) -> list[int]:
-        """The tick at which each phase starts, and that at which the last ends."""
-        ticks = [0]
-        for phase in self.plan.phases:
-            ticks.append(ticks[-1] + phase.examples * self.window_steps[phase.mode] // self.tick_steps)
-        return ticks
-
-    @property
-    def ticks(self) -> int:
-        """Number of ticks of the run."""
-        return self.first_tick[-1]
-
-    @property
-    def rows(self) -> int:
-        """Number of rows of a table: one for each tick boundary, and one for what follows, in which nothing changes."""
-        return self.ticks + 2
-
-    @cached_property
-    def mode_of_tick(self) -> list[str]:
-        """The mode of each row: the one that runs in the tick, and after the end the last one."""
-        modes: list[str] = []
-        for phase, start, stop in zip(self.plan.phases, self.first_tick, self.first_tick[1:], strict=False):
-            modes += [phase.mode] * (stop - start)
-        return [*modes, modes[-1], modes[-1]]
-
-    @cached_property
-    def windows(self) -> list[Windows]:
-        """The windows of each phase."""
-        found = []
-        settle_s = self.plan.description.time.settle.s
-        for phase, start in zip(self.plan.phases, self.first_tick, strict=False):
-            ticks = self.window_steps[phase.mode] // self.tick_steps
-            ends = start + ticks * np.arange(1, phase.examples + 1)
-            first = min(phase.examples, math.ceil(settle_s / phase.window_s - 1e-9))
-            found.append(Windows(mode=phase.mode, window_s=phase.window_s, ends=ends, settled=ends[first:]))
-        return found
+def table_values(layout: Layout, plan: Plan) -> dict[str, FloatArray]:
+    """Return the values of all tables for a plan of this circuit with any seed."""
+    modes = [plan.modes[name] for name in layout.scheduled]
+    stimulus = stimulus_tables(Grid(plan, layout.dt_s), layout)
+    dt_s = layout.dt_s
+    noise_decays = layout.per_cell(
+        {mode.name: {name: math.exp(-dt_s / noise.tau.s) for name, noise in mode.noise.items()} for mode in modes}
+    )
+    kinds = [(mode.signal.kind, mode.window_s if mode.signal.tau is None else mode.signal.tau.s) for mode in modes]
+    values: dict[str, FloatArray] = {
+        "mode_of": np.array([float(layout.scheduled.index(mode)) for mode in layout.grid.mode_of_tick]),
+        "clears": clear_table(layout.grid),
+        **stimulus,
+        "signal_decays": np.array([1.0 if kind == "count" else math.exp(-dt_s / tau) for kind, tau in kinds]),
+        "signal_kicks": np.array([1 / (tau * plan.unit_Hz) for _, tau in kinds]),
+        "noise_decays": noise_decays,
+        "noise_kicks": np.sqrt(1 - noise_decays**2),
+        "noise_sds": layout.per_cell({m.name: {p: n.sd for p, n in m.noise.items()} for m in modes}),
+        "gates": layout.per_cell({m.name: dict.fromkeys(m.gates, 1.0) for m in modes}),
+        "default_biases": 1.0 - layout.per_cell({m.name: dict.fromkeys(m.drives, 1.0) for m in modes}),
+        "bias_on": np.array([float(mode.bias_on) for mode in modes]),
+        "cancels": _cancels(layout, plan),
+    }
+    for name in sorted(plan.description.projections):
+        on = [float(name in plan.description.modes[mode].on) for mode in layout.scheduled]
+        values[f"transmits_{name}"] = np.array(on)
+    for number, (name, learners) in enumerate(layout.learners.items()):
+        keep, steps = update_tables(layout.grid, name, [one.rule.name for one in learners])
+        values[f"update_{number}_keep"] = keep
+        values |= {f"update_{number}_step_{k}": step for k, step in enumerate(steps)}
+    if plan.description.code.estimate is not None:
+        values |= follow_tables(layout.grid, layout.scheduled)
+    return values
 
 
-@dataclass(frozen=True, kw_only=True)
-class Windows:
-    """The windows of one phase.
-
-    Attributes
-    ----------
-    mode : str
-    window_s : float
-        Length of one, in seconds.
-    ends : int array (examples,)
-        Ticks at which they end.
-    settled : int array
-        Those of them that come late enough after the phase began for rules to learn from.
-    """
-
-    mode: str
-    window_s: float
-    ends: NDArray[np.int_]
-    settled: NDArray[np.int_]
+def _cancels(layout: Layout, plan: Plan) -> FloatArray:
+    """Return the mean synaptic input by mode, in code units, of arrays that no scheduled mode changes."""
+    table, arrays = np.zeros((len(layout.scheduled), layout.size)), plan.initial_arrays()
+    for row, mode in enumerate(layout.scheduled):
+        for target, group in plan.modes[mode].synapses.items():
+            for axons in group:
+                if axons.name not in layout.learners:
+                    table[row, layout.cells(target)] += plan.beta * arrays[axons.name].sum(axis=1)
+    return table
 
 
 def clear_table(grid: Grid) -> FloatArray:
@@ -151,8 +108,6 @@ def update_tables(grid: Grid, learner: str, rules: list[str]) -> tuple[FloatArra
     seen = dict.fromkeys(rules, 0)
     for windows in grid.windows:
         for one in learners[windows.mode]:
-            if not learns(plan.modes[windows.mode], one):
-                continue
             name, count = one.rule.name, len(windows.settled)
             before = seen[name] + np.arange(count)
             kept, step = one.rule.updater.coefficients(examples_seen=before, examples=1, window_s=windows.window_s)
@@ -162,12 +117,7 @@ def update_tables(grid: Grid, learner: str, rules: list[str]) -> tuple[FloatArra
     return keep, list(steps.values())
 
 
-def learns(mode: ModePlan, learner: Learner) -> bool:
-    """Whether a learner of the mode is at work: blocked biases neither act nor learn."""
-    return learner.source is not None or mode.bias_on
-
-
-def stimulus_tables(grid: Grid, offsets: Mapping[str, int], cells: int) -> dict[str, FloatArray]:
+def stimulus_tables(grid: Grid, layout: Layout) -> dict[str, FloatArray]:
     """Return what the stimulus does to every cell, in units of ``code.unit``, and when.
 
     Returns
@@ -180,16 +130,19 @@ def stimulus_tables(grid: Grid, offsets: Mapping[str, int], cells: int) -> dict[
         The row that holds from each tick on.
     """
     plan, stimulus = grid.plan, Stimulus(grid.plan)
-    blocks: dict[str, list[FloatArray]] = {"inputs": [np.zeros((1, cells))], "expected": [np.zeros((1, cells))]}
+    blocks: dict[str, list[FloatArray]] = {
+        "inputs": [np.zeros((1, layout.size))],
+        "expected": [np.zeros((1, layout.size))],
+    }
     row_of_tick, count = np.zeros(grid.rows), 1
     for index, phase in enumerate(plan.phases):
         mode = plan.modes[phase.mode]
         if not mode.inputs and not mode.compare:
             continue
         for key, drawn in zip(blocks, stimulus.draw(mode, phase.examples), strict=True):
-            block = np.zeros((phase.examples, cells))
+            block = np.zeros((phase.examples, layout.size))
             for name, array in drawn.items():
-                block[:, offsets[name] : offsets[name] + plan.sizes[name]] = array
+                block[:, layout.cells(name)] = array
             blocks[key].append(block)
         ticks = grid.window_steps[phase.mode] // grid.tick_steps
         row_of_tick[grid.first_tick[index] : grid.first_tick[index + 1]] = np.repeat(

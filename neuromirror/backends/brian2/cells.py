@@ -1,0 +1,73 @@
+"""The initial values of all cells: their constants, from what the circuit says of them, and their state."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import brian2 as b2
+import numpy as np
+
+from neuromirror import seeds
+from neuromirror.backends.brian2.layout import Layout
+from neuromirror.circuit.description import Cell
+from neuromirror.dynamics.neurons import LIF, synaptic_kick
+from neuromirror.plan import Plan
+
+
+def cell_values(layout: Layout, plan: Plan) -> dict[str, Any]:
+    """Return the initial values of the cells' variables; those that depend on the seed are plain arrays."""
+    values = dict[str, Any]()
+    for name, population in plan.description.populations.items():
+        cell, here = plan.description.cells[population.cell], layout.cells(name)
+        for key, value in _constants(cell, plan, layout.dt_s).items():
+            values.setdefault(key, np.zeros(layout.size))[here] = value
+    start = seeds.stream(plan.seed, "membranes").random(layout.size)
+    constants: dict[str, Any] = {
+        **values,
+        "v": values["v_reset"] + start * (values["v_threshold"] - values["v_reset"]),
+        "gain": np.ones(layout.size),
+        "beta": np.full(layout.size, plan.beta),
+        "error_beta": np.full(layout.size, plan.beta),
+        "signal": np.full(layout.size, plan.beta),
+        "gate_trace": np.full(layout.size, plan.beta),
+    }
+    for k in range(len(layout.scheduled)):
+        constants[f"beta_{k}"] = constants[f"error_beta_{k}"] = np.full(layout.size, plan.beta)
+    biases = np.zeros(layout.size)
+    for name, array in plan.initial_arrays().items():
+        if array.ndim == 1:
+            biases[layout.cells(name.removesuffix(".bias"))] = array
+    constants["b"] = biases
+    constants["tau_m"] = values["tau_m"] * b2.second
+    constants["refractory_period"] = values["refractory_period"] * b2.second
+    return constants
+
+
+def _constants(cell: Cell, plan: Plan, dt_s: float) -> dict[str, float]:
+    """Return the constants of one kind of cell; see `neuromirror.backends.brian2.equations.CELLS`."""
+    lif = LIF(
+        tau_m_s=cell.tau_m.s,
+        refractory_s=cell.refractory.s,
+        reset_V=cell.v_reset.si - cell.v_rest.si,
+        threshold_V=cell.v_threshold.si - cell.v_rest.si,
+        noise_V=cell.noise.si,
+    )
+    beta_Hz = plan.beta * plan.unit_Hz
+    bias_V = lif.bias_V(beta_Hz, dt_s) if cell.default_bias == "calibrate" else cell.default_bias.si
+    unit_V = plan.unit_Hz / lif.slope_Hz_per_V(bias_V, dt_s)
+    decay = math.exp(-dt_s / lif.tau_m_s)
+    return {
+        "tau_m": lif.tau_m_s,
+        # Brian2 counts the step of the spike itself, so its refractory cells integrate one step too early
+        "refractory_period": round(lif.refractory_s / dt_s) * dt_s + dt_s if lif.refractory_s else 0.0,
+        "v_threshold": lif.threshold_V * 1e3,
+        "v_reset": lif.reset_V * 1e3,
+        "default_bias": bias_V * 1e3,
+        "unit_current": unit_V * 1e3,
+        "jump": unit_V * 1e3 / (plan.unit_Hz * cell.tau_syn.s),
+        "synaptic_decay": math.exp(-dt_s / cell.tau_syn.s),
+        "synaptic_kick": synaptic_kick(lif.tau_m_s, cell.tau_syn.s, dt_s),
+        "membrane_decay": decay,
+        "membrane_kick": lif.noise_V * 1e3 * math.sqrt(1 - decay**2),
+    }

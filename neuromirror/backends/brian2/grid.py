@@ -1,0 +1,104 @@
+"""The time of a spiking run in ticks, the greatest common divisor of all windows, so that one network serves all modes.
+
+Brian2 reads row k of a table over time at k ticks, when the window before it ends and the one after it begins.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuromirror.plan import Plan
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The ticks of a run.
+
+    Attributes
+    ----------
+    plan : Plan
+    dt_s : float
+        Time step, in seconds.
+    """
+
+    plan: Plan
+    dt_s: float
+
+    @cached_property
+    def window_steps(self) -> dict[str, int]:
+        """Time steps of one window of each scheduled mode; the check of the circuit says that they are whole."""
+        return {phase.mode: round(phase.window_s / self.dt_s) for phase in self.plan.phases}
+
+    @cached_property
+    def tick_steps(self) -> int:
+        """Time steps of one tick."""
+        return math.gcd(*self.window_steps.values())
+
+    @property
+    def tick_s(self) -> float:
+        """Length of one tick, in seconds."""
+        return self.tick_steps * self.dt_s
+
+    @cached_property
+    def first_tick(self) -> list[int]:
+        """The tick at which each phase starts, and that at which the last ends."""
+        ticks = [0]
+        for phase in self.plan.phases:
+            ticks.append(ticks[-1] + phase.examples * self.window_steps[phase.mode] // self.tick_steps)
+        return ticks
+
+    @property
+    def ticks(self) -> int:
+        """Number of ticks of the run."""
+        return self.first_tick[-1]
+
+    @property
+    def rows(self) -> int:
+        """Number of rows of a table: one for each tick boundary, and one for what follows, in which nothing changes."""
+        return self.ticks + 2
+
+    @cached_property
+    def mode_of_tick(self) -> list[str]:
+        """The mode of each row: the one that runs in the tick, and after the end the last one."""
+        modes: list[str] = []
+        for phase, start, stop in zip(self.plan.phases, self.first_tick, self.first_tick[1:], strict=False):
+            modes += [phase.mode] * (stop - start)
+        return [*modes, modes[-1], modes[-1]]
+
+    @cached_property
+    def windows(self) -> list[Windows]:
+        """The windows of each phase."""
+        found = []
+        settle_s = self.plan.description.time.settle.s
+        for phase, start in zip(self.plan.phases, self.first_tick, strict=False):
+            ticks = self.window_steps[phase.mode] // self.tick_steps
+            ends = start + ticks * np.arange(1, phase.examples + 1)
+            first = min(phase.examples, math.ceil(settle_s / phase.window_s - 1e-9))
+            found.append(Windows(mode=phase.mode, window_s=phase.window_s, ends=ends, settled=ends[first:]))
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Windows:
+    """The windows of one phase.
+
+    Attributes
+    ----------
+    mode : str
+    window_s : float
+        Length of one, in seconds.
+    ends : int array (examples,)
+        Ticks at which they end.
+    settled : int array
+        Those of them that come late enough after the phase began for rules to learn from.
+    """
+
+    mode: str
+    window_s: float
+    ends: NDArray[np.int_]
+    settled: NDArray[np.int_]

@@ -1,0 +1,71 @@
+"""Where the cells of a plan are among all cells of its Brian2 network, and what of the plan its schedule uses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from neuromirror.backends.brian2.grid import Grid
+from neuromirror.plan import FloatArray, Learner, Plan
+
+
+@dataclass(frozen=True)
+class Layout:
+    """All populations of a plan as one row of cells, in alphabetical order.
+
+    Attributes
+    ----------
+    plan : Plan
+    dt_s : float
+        Time step, in seconds.
+    """
+
+    plan: Plan
+    dt_s: float
+
+    @cached_property
+    def grid(self) -> Grid:
+        """The ticks of the run."""
+        return Grid(self.plan, self.dt_s)
+
+    @cached_property
+    def scheduled(self) -> list[str]:
+        """Names of the modes that the schedule uses; tables over modes have one row for each."""
+        return sorted({phase.mode for phase in self.plan.phases})
+
+    @cached_property
+    def size(self) -> int:
+        """Number of all cells."""
+        return sum(self.plan.sizes.values())
+
+    @cached_property
+    def _starts(self) -> dict[str, int]:
+        starts, start = {}, 0
+        for name, size in sorted(self.plan.sizes.items()):
+            starts[name], start = start, start + size
+        return starts
+
+    def cells(self, population: str) -> slice:
+        """Return which cells are those of a population."""
+        start = self._starts[population]
+        return slice(start, start + self.plan.sizes[population])
+
+    @cached_property
+    def learners(self) -> dict[str, list[Learner]]:
+        """Every array that learns in a scheduled mode, with one learner for each of its rules."""
+        found: dict[str, dict[str, Learner]] = {}
+        for mode in self.scheduled:
+            for learner in self.plan.modes[mode].learners:
+                found.setdefault(learner.name, {})[learner.rule.name] = learner
+        return {name: [by_rule[rule] for rule in sorted(by_rule)] for name, by_rule in sorted(found.items())}
+
+    def per_cell(self, values: Mapping[str, Mapping[str, float]]) -> FloatArray:
+        """Return a (scheduled modes, cells) table from values by mode and population, 0 where there is none."""
+        table = np.zeros((len(self.scheduled), self.size))
+        for row, mode in enumerate(self.scheduled):
+            for population, value in values[mode].items():
+                table[row, self.cells(population)] = value
+        return table
