@@ -114,6 +114,8 @@ def problem(path: Path, item: Any, locate: Locate, found: list[tuple[Path, Any]]
         )
         hint = suggestion(str(path[-1]), fields_at(path[:-1])) if meant is None else f"Did you mean '{meant[-1]}'?"
         name, message = "unknown-field", f"unknown field. {hint}"
+        if path == ("extends",):
+            message = "only a file extends another: read it with nm.load, and change it with with_changes."
     elif kind == "missing":
         name, message = "missing-field", "this field is required and missing."
     elif kind == "value_error":

@@ -1,0 +1,116 @@
+"""Circuit files as tables: by path or by the name of a shipped circuit, with the file and line of every key."""
+
+from __future__ import annotations
+
+import importlib.resources
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from neuromirror.circuit.lines import key_lines
+from neuromirror.errors import CircuitError, Problem, RequestError, suggestion
+
+MAX_FILE_BYTES = 16 * 2**20
+MAX_DEPTH = 100
+
+KeyPath = tuple[str | int, ...]
+Place = tuple[str | None, int | None]
+"""A file, or the change that a value comes from, and a line."""
+Places = dict[KeyPath, Place]
+
+
+def parse(text: str, file: str | None) -> tuple[dict[str, Any], Places]:
+    """Read TOML into tables and the places of their keys.
+
+    Raises
+    ------
+    CircuitError
+        If the text is not TOML, or is nested too deeply.
+    """
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise CircuitError([_syntax_problem(text, error, file)]) from error
+    except (RecursionError, ValueError) as error:
+        found = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise CircuitError([Problem(name="not-toml", path="", message=f"not TOML: {found}.", file=file)]) from error
+    check_depth(tables, file)
+    return tables, {path: (file, line) for path, line in key_lines(text).items()}
+
+
+def check_depth(tables: dict[str, Any], file: str | None) -> None:
+    """Raise `CircuitError` if tables are nested more deeply than any circuit needs."""
+    if _depth(tables) > MAX_DEPTH:
+        message = f"nested too deeply: tables and arrays may be {MAX_DEPTH} levels deep."
+        raise CircuitError([Problem(name="too-deep", path="", message=message, file=file)])
+
+
+def shipped() -> dict[str, Path]:
+    """Return the shipped circuits by name."""
+    package = Path(str(importlib.resources.files("neuromirror")))
+    for folder in (package / "circuits_shipped", package.parent / "circuits"):
+        if folder.is_dir():
+            return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+    return {}
+
+
+def resolve(circuit: str | Path) -> Path:
+    """Return the path of a circuit file, from a path or the name of a shipped circuit."""
+    path = Path(circuit)
+    known = shipped()
+    if not str(circuit).strip():
+        raise RequestError(f"no circuit is named. Give a circuit file, or one of: {', '.join(known)}.")
+    try:
+        is_file, is_folder = path.is_file(), path.is_dir()
+    except OSError:  # a name that no file can have
+        is_file = is_folder = False
+    if str(circuit) in known and not is_file:
+        return known[str(circuit)]
+    if is_file:
+        return path
+    if is_folder:
+        raise RequestError(f"{circuit}: this is a directory. Give a circuit file, or one of: {', '.join(known)}.")
+    hint = suggestion(str(circuit), known)
+    raise RequestError(f"{circuit}: no such file, and no shipped circuit of that name. {hint}")
+
+
+def read(path: Path) -> str:
+    """Return the text of a file.
+
+    Raises
+    ------
+    RequestError
+        If it cannot be read, or is too large.
+    CircuitError
+        If it is not UTF-8.
+    """
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise RequestError(f"{path}: {path.stat().st_size} bytes; a circuit file has at most {MAX_FILE_BYTES}.")
+        return path.read_bytes().decode("utf-8-sig")  # some editors begin a file with a byte order mark
+    except UnicodeDecodeError as error:
+        line = path.read_bytes()[: error.start].count(b"\n") + 1
+        problem = Problem(name="not-toml", path="", message="not UTF-8 text.", file=str(path), line=line)
+        raise CircuitError([problem]) from error
+    except OSError as error:
+        raise RequestError(f"{path}: cannot be read ({error.strerror}).") from error
+
+
+def _syntax_problem(text: str, error: tomllib.TOMLDecodeError, file: str | None) -> Problem:
+    message = str(error)
+    line = None
+    if "(at line " in message:
+        message, _, where = message.partition(" (at line ")
+        line = int(where.split(",")[0])
+    elif "at end of document" in message:
+        line = text.count("\n") + 1
+    return Problem(name="not-toml", path="", message=f"not TOML: {message}.", file=file, line=line)
+
+
+def _depth(tables: dict[str, Any]) -> int:
+    depth, level = 0, [tables]
+    while level:
+        depth += 1
+        inside = [value for table in level for value in (table.values() if isinstance(table, dict) else table)]
+        level = [value for value in inside if isinstance(value, dict | list)]
+    return depth
