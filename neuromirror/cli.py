@@ -53,10 +53,17 @@ def _whole(_: object, tokens: Any) -> int:
 Whole = Annotated[int, Parameter(converter=_whole)]
 
 
-def _load(circuit: str, changes: tuple[str, ...]) -> Circuit:
+Overlay = Annotated[
+    str | None,
+    Parameter(name="--method", help="Overlay of the circuit: wm, fa, kp, bp or ss; as the file says where left out."),
+]
+
+
+def _load(circuit: str, changes: tuple[str, ...], method: str | None) -> Circuit:
     from neuromirror.circuit.load import load
 
-    return load(circuit, changes)
+    loaded = load(circuit, changes)
+    return loaded if method is None else loaded.method(method)
 
 
 def _warn(circuit: Circuit, backend: str | None = None) -> None:
@@ -65,7 +72,7 @@ def _warn(circuit: Circuit, backend: str | None = None) -> None:
 
 
 @app.command
-def check(circuit: str, /, *, backend: str | None = None, set_: Changes = ()) -> None:
+def check(circuit: str, /, *, backend: str | None = None, method: Overlay = None, set_: Changes = ()) -> None:
     """Check a circuit file, and report all its problems at once.
 
     Parameters
@@ -77,7 +84,7 @@ def check(circuit: str, /, *, backend: str | None = None, set_: Changes = ()) ->
     """
     from neuromirror.circuit.capabilities import able
 
-    loaded = _load(circuit, set_)
+    loaded = _load(circuit, set_, method)
     _warn(loaded, backend)
     graph = loaded.graph
     weights = sum(
@@ -88,11 +95,13 @@ def check(circuit: str, /, *, backend: str | None = None, set_: Changes = ()) ->
     print(f"{loaded.name}: {len(graph)} populations, {cells} cells, {projections} projections, {weights} weights")
     print(f"circuit   {loaded.sha256}")
     print(f"protocol  {loaded.protocol_sha256}")
+    if loaded.not_local:
+        print(f"not local {', '.join(f'{name} ({how} transport)' for name, how in sorted(loaded.not_local.items()))}")
     print(f"runs on   {', '.join(able(loaded.description)) or 'no backend yet'}")
 
 
 @app.command
-def expand(circuit: str, /, *, set_: Changes = ()) -> None:
+def expand(circuit: str, /, *, method: Overlay = None, set_: Changes = ()) -> None:
     """Print a circuit in its long form: short forms and defaults written out.
 
     Parameters
@@ -100,14 +109,21 @@ def expand(circuit: str, /, *, set_: Changes = ()) -> None:
     circuit
         Circuit file, or name of a shipped circuit.
     """
-    loaded = _load(circuit, set_)
+    loaded = _load(circuit, set_, method)
     _warn(loaded)
+    for name, how in sorted(loaded.not_local.items()):
+        print(f"# {name} is not local: its weights are transported ({how}).")
     print(loaded.to_toml(), end="")
 
 
 @app.command
 def draw(
-    circuit: str, /, *, out: Annotated[Path | None, Parameter(name=["--out", "-o"])] = None, set_: Changes = ()
+    circuit: str,
+    /,
+    *,
+    out: Annotated[Path | None, Parameter(name=["--out", "-o"])] = None,
+    method: Overlay = None,
+    set_: Changes = (),
 ) -> None:
     """Draw a circuit, one panel for each mode: what transmits, what learns, what is gated off.
 
@@ -121,7 +137,7 @@ def draw(
     from neuromirror.figures.draw import draw as draw_graph
     from neuromirror.figures.style import save
 
-    loaded = _load(circuit, set_)
+    loaded = _load(circuit, set_, method)
     _warn(loaded)
     print(save(draw_graph(loaded.graph), out or Path(f"{loaded.name}.png")))
 
@@ -140,6 +156,7 @@ def run(
     out: Annotated[Path | None, Parameter(name=["--out", "-o"])] = None,
     json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
     figures: bool = True,
+    method: Overlay = None,
     set_: Changes = (),
 ) -> None:
     """Simulate a circuit's schedule, record it, and draw its figures.
@@ -171,7 +188,7 @@ def run(
     from neuromirror.progress import ProgressBar
     from neuromirror.simulation import run_seeds
 
-    loaded = _load(circuit, set_)
+    loaded = _load(circuit, set_, method)
     _warn(loaded, backend)
     started = time.perf_counter()
     with ProgressBar() as bar:

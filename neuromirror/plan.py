@@ -164,10 +164,15 @@ class Plan:
     @cached_property
     def transported(self) -> dict[str, str]:
         """The W of each B that is transported instead of learned; not local."""
-        return {n: w for n, w in self.mirrors.items() if self.description.projections[n].transport == "exact"}
+        return {n: w for n, w in self.mirrors.items() if self.description.projections[n].transport != "none"}
 
     def initial_arrays(self) -> dict[str, FloatArray]:
         """Return the initial weights, (target, source), and biases, (cells,), in float64; names as in the file."""
+        drawn = self.drawn_arrays()
+        return transport(self, drawn, drawn)
+
+    def drawn_arrays(self) -> dict[str, FloatArray]:
+        """Return the initial arrays as they are drawn, before any transport."""
         arrays = {
             name: initial(p.weight, (self.sizes[p.target], self.sizes[p.source]), self.seed, "weights", name)
             for name, p in self.description.projections.items()
@@ -177,7 +182,7 @@ class Plan:
             if population.bias is not None:
                 key = f"{name}.bias"
                 arrays[key] = initial(population.bias, (self.sizes[name],), self.seed, "weights", key)
-        return transport(self, arrays)
+        return arrays
 
     def batch(self, *, spiking: bool) -> int:
         """Return the number of examples of one update."""
@@ -192,9 +197,26 @@ def make_plan(circuit: Circuit, seed: int, backend: str | None = None) -> Plan:
     return plan
 
 
-def transport(plan: Plan, arrays: dict[str, FloatArray]) -> dict[str, FloatArray]:
-    """Return the arrays with every transported B replaced by its Wᵀ: the only way from a W to a B, and not local."""
-    return {**arrays, **{b: np.ascontiguousarray(arrays[w].T) for b, w in plan.transported.items()}}
+def transport(plan: Plan, arrays: Mapping[str, Any], magnitudes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arrays with every transported B made of its W: the only way from a W to a B, and not local.
+
+    Parameters
+    ----------
+    plan : Plan
+    arrays : mapping of str to array
+        All arrays, of any library.
+    magnitudes : mapping of str to array
+        What each B began with: under ``transport = "sign"`` B = |B(0)|·sign(Wᵀ), since a magnitude of today's W would
+        be transported too.
+    """
+    changed = dict(arrays)
+    for name, forward in plan.transported.items():
+        transposed = arrays[forward].T
+        if plan.description.projections[name].transport == "exact":
+            changed[name] = transposed * 1.0  # an array of its own
+        else:
+            changed[name] = abs(magnitudes[name]) * (1.0 * (transposed > 0) - 1.0 * (transposed < 0))
+    return changed
 
 
 def initial(init: Init, shape: tuple[int, ...], seed: int, *names: str) -> FloatArray:

@@ -25,6 +25,7 @@ class ReferenceEngine:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self._arrays = {name: array.copy() for name, array in plan.initial_arrays().items()}
+        self._magnitudes = plan.drawn_arrays()
         self._examples: list[Signals] = []
         self._noise: list[Signals] = []
         self._losses: list[float] = []
@@ -139,8 +140,8 @@ class ReferenceEngine:
         return seen
 
     def refresh(self) -> None:
-        """Copy W to every B that is transported."""
-        self._arrays = transport(self.plan, self._arrays)
+        """Make every transported B of its W."""
+        self._arrays = transport(self.plan, self._arrays, self._magnitudes)
 
     def arrays(self) -> dict[str, FloatArray]:
         """Return copies of all weights and biases."""

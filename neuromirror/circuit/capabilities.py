@@ -59,7 +59,7 @@ _RATE = {
     "codes": frozenset({"zero_mean", "baseline"}),
     "activations": frozenset({"relu", "linear", "tanh", "rectified_tanh"}),
     "noise_laws": frozenset({"gaussian", "rademacher"}),
-    "transports": frozenset({"none", "exact"}),
+    "transports": frozenset({"none", "exact", "sign"}),
 }
 
 BACKENDS: MappingProxyType[str, Capabilities] = MappingProxyType(

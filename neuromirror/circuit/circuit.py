@@ -17,6 +17,7 @@ from neuromirror.circuit.capabilities import capabilities, unsupported
 from neuromirror.circuit.checks import check, check_short_forms
 from neuromirror.circuit.description import CIRCUIT_PARTS, PROTOCOL_PARTS, Description
 from neuromirror.circuit.graph import build_graph
+from neuromirror.circuit.methods import not_local, overlaid
 from neuromirror.circuit.validate import Path, validate
 from neuromirror.errors import CircuitError, Problem
 
@@ -111,6 +112,24 @@ class Circuit:
     def protocol_sha256(self) -> str:
         """Hash of the protocol: stimulus, schedule and time."""
         return self._hash(PROTOCOL_PARTS)
+
+    def method(self, name: str) -> Circuit:
+        """Return the circuit under a method, such as ``"fa"``; see `neuromirror.circuit.methods`.
+
+        Raises
+        ------
+        RequestError
+            If there is no such method, or it has nothing to act on.
+        CircuitError
+            If the circuit has errors.
+        """
+        changed = overlaid(self.description, name)
+        return Circuit(changed.model_dump(by_alias=True, exclude_none=True, mode="json"))
+
+    @property
+    def not_local(self) -> dict[str, str]:
+        """The projections whose weights are transported, and how."""
+        return not_local(self.description)
 
     def to_toml(self) -> str:
         """Return the expanded circuit as the text of a circuit file."""

@@ -13,7 +13,7 @@ from neuromirror.backends.rate import run_rates
 from neuromirror.backends.settle import arriving, deviation_arriving, settle
 from neuromirror.backends.torch.contract import mean_drive
 from neuromirror.errors import RequestError
-from neuromirror.plan import FloatArray, Learner, ModePlan, Plan
+from neuromirror.plan import FloatArray, Learner, ModePlan, Plan, transport
 from neuromirror.rules.updater import Step
 
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
@@ -25,6 +25,7 @@ class TorchEngine:
     def __init__(self, plan: Plan, *, dtype: torch.dtype, device: torch.device) -> None:
         self.plan, self.dtype, self.device = plan, dtype, device
         self._arrays = {name: self._tensor(array) for name, array in plan.initial_arrays().items()}
+        self._magnitudes = {name: self._tensor(array) for name, array in plan.drawn_arrays().items()}
         self._signals: dict[str, Tensor] = {}
         self._noise: dict[str, Tensor] = {}
         self._loss = 0.0
@@ -86,9 +87,8 @@ class TorchEngine:
         return seen
 
     def refresh(self) -> None:
-        """Copy W to every B that is transported."""
-        for name, forward in self.plan.transported.items():
-            self._arrays[name] = self._arrays[forward].T.contiguous()
+        """Make every transported B of its W."""
+        self._arrays = transport(self.plan, self._arrays, self._magnitudes)
 
     def arrays(self) -> dict[str, FloatArray]:
         """Return all weights and biases as float64."""

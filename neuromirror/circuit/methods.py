@@ -1,0 +1,147 @@
+"""Methods: named overlays that make of one circuit its weight mirror, feedback alignment, backprop and other forms.
+
+An overlay changes how B comes by its values, and what of the schedule is left: a mode that teaches nothing any more is
+left out. All else stays, so that methods are compared on the same circuit, initial weights and stimuli.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+from neuromirror.circuit.description import Description, Item, Mode, Projection, Repeat, Rule
+from neuromirror.errors import RequestError, suggestion
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """An overlay.
+
+    Attributes
+    ----------
+    name : str
+        As after ``--method``.
+    about : str
+        One line.
+    local : bool
+        Whether every synapse changes by what it can see itself.
+    apply : callable
+        From an expanded description to another.
+    """
+
+    name: str
+    about: str
+    local: bool
+    apply: Callable[[Description], Description]
+
+
+def overlaid(description: Description, method: str) -> Description:
+    """Return an expanded description under a method; its name says which.
+
+    Raises
+    ------
+    RequestError
+        If there is no such method, the circuit has no feedback weights that mirror, or nothing of its schedule is left.
+    """
+    if method not in METHODS:
+        raise RequestError(f"method '{method}': there is none of that name. {suggestion(method, METHODS)}")
+    if not _feedback(description):
+        raise RequestError(f"method '{method}': no projection of this circuit mirrors another. Add mirrors = \"W…\".")
+    changed = METHODS[method].apply(description)
+    schedule = _still_teaching(changed)
+    if description.schedule and not schedule:
+        raise RequestError(
+            f"method '{method}': nothing of the schedule is left, since no mode of it teaches anything but B. "
+            "Add an engaged mode in which W learns."
+        )
+    return changed.model_copy(update={"schedule": schedule, "name": f"{description.name}-{method}"})
+
+
+def not_local(description: Description) -> dict[str, str]:
+    """Return the projections whose weights are transported, with how: what no synapse could do by itself."""
+    return {name: p.transport for name, p in description.projections.items() if p.transport != "none"}
+
+
+def _feedback(description: Description) -> dict[str, Projection]:
+    """Return every B that has weights of its own and mirrors a W."""
+    return {n: p for n, p in description.projections.items() if p.mirrors is not None and p.weight is not None}
+
+
+def _set_transport(description: Description, transport: Literal["none", "exact", "sign"]) -> Description:
+    """Return the description with every B transported so, and with none of them learning."""
+    feedback = _feedback(description)
+    changed = {name: p.model_copy(update={"transport": transport}) for name, p in feedback.items()}
+    modes = {
+        name: mode.model_copy(update={"learn": {k: rule for k, rule in mode.learn.items() if k not in feedback}})
+        for name, mode in description.modes.items()
+    }
+    return description.model_copy(update={"projections": {**description.projections, **changed}, "modes": modes})
+
+
+def _mirrored(description: Description) -> Description:
+    changed = {name: p.model_copy(update={"transport": "none"}) for name, p in _feedback(description).items()}
+    return description.model_copy(update={"projections": {**description.projections, **changed}})
+
+
+def _kolen_pollack(description: Description) -> Description:
+    """Teach every B with the updater of its W, wherever that learns."""
+    plain = _set_transport(description, "none")
+    rules, modes = dict(plain.rules), dict[str, Mode]()
+    for name, mode in plain.modes.items():
+        learn = dict(mode.learn)
+        for b, projection in _feedback(plain).items():
+            teacher = mode.learn.get(projection.mirrors or "")
+            if teacher is not None and teacher in rules:
+                own = f"{teacher}_kolen_pollack"
+                rules[own] = Rule(drive="kolen_pollack", updater=rules[teacher].updater)
+                learn[b] = own
+        modes[name] = mode.model_copy(update={"learn": learn})
+    return plain.model_copy(update={"rules": rules, "modes": modes})
+
+
+def _still_teaching(description: Description) -> tuple[Item, ...]:
+    return tuple(kept for item in description.schedule if (kept := _kept(item, description.modes)) is not None)
+
+
+def _kept(item: Item, modes: Mapping[str, Mode]) -> Item | None:
+    if isinstance(item, Repeat):
+        steps = tuple(kept for step in item.steps if (kept := _kept(step, modes)) is not None)
+        return item.model_copy(update={"steps": steps}) if steps else None
+    return item if item.mode not in modes or modes[item.mode].learn else None
+
+
+METHODS: Mapping[str, Method] = MappingProxyType(
+    {
+        method.name: method
+        for method in (
+            Method(name="wm", about="weight mirror: B learns in mirror mode (eq. 15)", local=True, apply=_mirrored),
+            Method(
+                name="fa",
+                about="feedback alignment: B is random and stays so (eq. 3)",
+                local=True,
+                apply=lambda description: _set_transport(description, "none"),
+            ),
+            Method(
+                name="kp",
+                about="Kolen-Pollack: B takes the same steps as W, with its updater",
+                local=True,
+                apply=_kolen_pollack,
+            ),
+            Method(
+                name="bp",
+                about="backprop: B = Wᵀ, transported (eq. 2)",
+                local=False,
+                apply=lambda description: _set_transport(description, "exact"),
+            ),
+            Method(
+                name="ss",
+                about="sign-symmetry: B has the signs of Wᵀ, transported, and the magnitudes that it began with",
+                local=False,
+                apply=lambda description: _set_transport(description, "sign"),
+            ),
+        )
+    }
+)
+"""All methods, by name."""
