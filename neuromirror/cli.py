@@ -82,7 +82,7 @@ def check(circuit: str, /, *, backend: str | None = None, method: Overlay = None
     backend
         Also check that this backend can run it.
     """
-    from neuromirror.circuit.capabilities import able
+    from neuromirror.circuit.capabilities import BACKENDS, able
 
     loaded = _load(circuit, set_, method)
     _warn(loaded, backend)
@@ -97,7 +97,8 @@ def check(circuit: str, /, *, backend: str | None = None, method: Overlay = None
     print(f"protocol  {loaded.protocol_sha256}")
     if loaded.not_local:
         print(f"not local {', '.join(f'{name} ({how} transport)' for name, how in sorted(loaded.not_local.items()))}")
-    print(f"runs on   {', '.join(able(loaded.description)) or 'no backend yet'}")
+    shown = [name if BACKENDS[name].installed else f"{name} (not installed)" for name in able(loaded.description)]
+    print(f"runs on   {', '.join(shown) or 'no backend yet'}")
 
 
 @app.command
@@ -155,7 +156,7 @@ def run(
     points: Whole = 200,
     out: Annotated[Path | None, Parameter(name=["--out", "-o"])] = None,
     json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
-    figures: bool = True,
+    figures: Annotated[bool, Parameter(help="Draw the figures; --no-figures draws none.")] = True,
     method: Overlay = None,
     set_: Changes = (),
 ) -> None:
@@ -226,6 +227,11 @@ def _report(record: Run, figures: bool) -> None:
         found = record.manifest.summary["gain"][name]
         gain = "undefined" if found is None else f"{found:.3g}"
         print(f"seed {record.manifest.seed}  angle of {name} to its Wᵀ: {', '.join(path)}; gain {gain}")
+    losses = [row["loss"] for row in record.metrics() if row.get("loss") is not None]
+    if len(losses) > 2:
+        third = len(losses) // 3
+        first, last = (sum(some) / third for some in (losses[:third], losses[-third:]))
+        print(f"seed {record.manifest.seed}  loss: {first:.3g} in the first third of the task, {last:.3g} in the last")
     print(f"record   {record.path}")
     if figures:
         for figure in sorted((record.path / "figures").glob("*.png")):
@@ -239,16 +245,19 @@ def _degrees(angle_deg: float | None) -> str:
 def _report_seeds(records: list[Run]) -> None:
     from neuromirror.measure.uncertainty import median_interval
 
+    ends = [list(record.mode_ends().values()) for record in records]
     for name in sorted(records[0].manifest.summary["matrix_angles_deg"]):
-        angles = [record.manifest.summary["matrix_angles_deg"][name] for record in records]
-        if None in angles:
-            print(f"median over {len(records)} seeds of {name}: undefined, as some of its angles are")
-            continue
-        interval = median_interval(angles)
-        known = math.isfinite(interval.low)
-        bounds = f"{interval.confidence:.1%} interval {interval.low:.2f}° to {interval.high:.2f}°"
-        few = "too few seeds for an interval"
-        print(f"median over {len(records)} seeds of {name}: {interval.estimate:.2f}° ({bounds if known else few})")
+        for index, row in enumerate(ends[0]):
+            angles = [rows[index]["angles_deg"][name] for rows in ends]
+            what = f"median over {len(records)} seeds of {name} after {row['mode']} mode, at {row['t_s']:g} s"
+            if None in angles:
+                print(f"{what}: undefined, as some of its angles are")
+                continue
+            interval = median_interval(angles)
+            known = math.isfinite(interval.low)
+            bounds = f"{interval.confidence:.1%} interval {interval.low:.2f}° to {interval.high:.2f}°"
+            few = "too few seeds for an interval"
+            print(f"{what}: {interval.estimate:.2f}° ({bounds if known else few})")
 
 
 def _as_json(records: list[Run], wall_s: float) -> dict[str, Any]:
@@ -283,6 +292,8 @@ def backends() -> None:
         state = "installed" if backend.installed else f"not installed: {backend.install}"
         print(f"{name:10} {backend.about} ({state})")
         for what in ("codes", "activations", "noise_laws", "connectors", "transports"):
+            if what == "activations" and backend.spiking:
+                continue  # spiking cells have none
             print(f"{'':10}   {what.replace('_', ' '):12} {', '.join(sorted(getattr(backend, what)))}")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,18 +22,19 @@ class Group:
     protocol_sha256: str
     backend: str
     array: str
+    after: str
 
     def __str__(self) -> str:
         circuit, protocol = self.circuit_sha256[:8], self.protocol_sha256[:8]
         return f"{self.circuit} {circuit}, protocol {protocol}, {self.backend}"
 
 
-def comparison(paths: list[Path]) -> str:
+def comparison(paths: Sequence[Path | str]) -> str:
     """Return a table of runs, medians over seeds, and differences between groups of runs with the same seeds.
 
     Parameters
     ----------
-    paths : list of Path
+    paths : sequence of Path or str
         Run directories, or directories that hold some.
 
     Raises
@@ -40,28 +42,28 @@ def comparison(paths: list[Path]) -> str:
     RequestError
         If a path holds no run.
     """
-    records = [record for path in paths for record in _runs(path)]
-    rows = [("circuit", "backend", "seed", "B", "angle", "gain", "simulated", "complete", "run")]
+    records = [record for path in paths for record in _runs(Path(path))]
+    rows = [("circuit", "backend", "target", "seed", "B", "after", "angle", "gain", "complete", "run")]
     groups: dict[Group, dict[int, float]] = defaultdict(dict)
     for record in records:
         manifest = record.manifest
         complete = "yes" if manifest.complete else "no"
-        head = (manifest.circuit, manifest.backend, str(manifest.seed))
-        if not record.metrics():
-            rows.append((*head, "", "", "", "0 s", complete, str(record.path)))
-            continue
-        done = f"{record.times_s()[-1]:g} s"
-        for name in sorted(record.mirrored):
-            angle, gain = float(record.angles_deg(name)[-1]), float(record.gain(name)[-1])
-            shown = ("undefined" if math.isnan(angle) else f"{angle:.2f}°", "" if math.isnan(gain) else f"{gain:.3g}")
-            rows.append((*head, name, *shown, done, complete, str(record.path)))
-            if manifest.complete and math.isfinite(angle):
+        head = (manifest.circuit, manifest.backend, manifest.target or "", str(manifest.seed))
+        ends = list(record.mode_ends().values()) or record.metrics()[-1:]
+        if not ends:
+            rows.append((*head, "", "", "", "", complete, str(record.path)))
+        for name, end in ((name, end) for name in sorted(record.mirrored) for end in ends):
+            angle, gain, after = end["angles_deg"][name], end["gain"][name], f"{end['mode']}, {end['t_s']:g} s"
+            shown = ("undefined" if angle is None else f"{angle:.2f}°", "" if gain is None else f"{gain:.3g}")
+            rows.append((*head, name, after, *shown, complete, str(record.path)))
+            if manifest.complete and angle is not None:
                 group = Group(
                     circuit=manifest.circuit,
                     circuit_sha256=manifest.circuit_sha256,
                     protocol_sha256=manifest.protocol_sha256,
                     backend=manifest.backend,
                     array=name,
+                    after=end["mode"],
                 )
                 groups[group][manifest.seed] = angle
     return "\n".join([_table(rows), *_medians(groups), *_differences(groups)])
@@ -90,21 +92,23 @@ def _medians(groups: dict[Group, dict[int, float]]) -> list[str]:
             interval = median_interval(list(angles.values()))
             bounds = f"{interval.confidence:.1%} interval {interval.low:.2f}° to {interval.high:.2f}°"
             known = bounds if math.isfinite(interval.low) else "too few seeds for an interval"
-            lines.append(f"{group}, {group.array}: median {interval.estimate:.2f}° over {len(angles)} seeds ({known})")
+            what = f"{group}, {group.array} after {group.after} mode"
+            lines.append(f"{what}: median {interval.estimate:.2f}° over {len(angles)} seeds ({known})")
     return lines
 
 
 def _differences(groups: dict[Group, dict[int, float]]) -> list[str]:
-    """Compare the first group of each B with every other over the seeds that both have."""
-    lines, firsts = [], {}
+    """Compare the first group of each B after each mode with every other over the seeds that both have."""
+    lines: list[str] = []
+    firsts: dict[tuple[str, str], Group] = {}
     for group, angles in groups.items():
-        first = firsts.setdefault(group.array, group)
+        first = firsts.setdefault((group.array, group.after), group)
         shared = sorted(set(angles) & set(groups[first]))
         if group == first or len(shared) < 2:
             continue
         interval = paired_difference([angles[seed] for seed in shared], [groups[first][seed] for seed in shared])
         lines.append(
-            f"{group.array}: ({group}) − ({first}): {interval.estimate:+.2f}°, "
+            f"{group.array} after {group.after} mode: ({group}) − ({first}): {interval.estimate:+.2f}°, "
             f"95% interval {interval.low:+.2f}° to {interval.high:+.2f}°, {len(shared)} paired seeds"
         )
     return lines

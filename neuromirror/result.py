@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 class Run(record.Run):
     """A record that can draw itself; see `neuromirror.record.run.Run` for what can be read of it."""
 
-    def raster(self, *, start_s: float | None = None, stop_s: float | None = None) -> Figure:
+    def raster(self, start_s: float | None = None, stop_s: float | None = None) -> Figure:
         """Return the raster of all populations; see `neuromirror.figures.raster`."""
         from neuromirror.figures import raster
 
@@ -32,11 +32,11 @@ class Run(record.Run):
 
         return weights(self)
 
-    def save_figures(self, directory: Path | None = None) -> dict[str, Path]:
+    def save_figures(self, directory: Path | str | None = None) -> dict[str, Path]:
         """Draw all figures that there is data for; see `neuromirror.figures.save_all`."""
         from neuromirror.figures import save_all
 
-        return save_all(self, directory)
+        return save_all(self, None if directory is None else Path(directory))
 
 
 def open_run(path: Path | str) -> Run:

@@ -39,6 +39,7 @@ class RunRecorder:
     progress_to: Callable[[float], None]
     last: Snapshot | None = None
     first: Snapshot | None = None
+    after: dict[str, Snapshot] = field(default_factory=dict)
     spike_counts: dict[str, int] = field(default_factory=dict)
 
     def snapshot(self, snapshot: Snapshot, *, keep_arrays: bool) -> None:
@@ -51,6 +52,8 @@ class RunRecorder:
         """
         self.first = self.first or snapshot
         self.last = snapshot
+        if keep_arrays and snapshot.examples:
+            self.after[self.plan.phases[snapshot.phase].mode] = snapshot
         self.writer.metrics(
             {
                 "phase": snapshot.phase,
@@ -210,6 +213,9 @@ def run_seeds(
         raise RequestError(f"--dtype {options.dtype}: expected float64 or float32.")
     if options.points < 1:
         raise RequestError(f"--points {options.points}: expected 1 or more.")
+    seeds = list(seeds)
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise RequestError(f"seeds {seeds}: expected one or more seeds, each once.")
     plans = [make_plan(circuit, seed, backend) for seed in seeds]
     simulator = load_backend(backend)
     target = simulator.target(plans[0], options, len(plans))
@@ -255,6 +261,9 @@ def summary(recorder: RunRecorder, backend: str) -> dict[str, Any]:
         "simulated_s": plan.phases[-1].stop_s,
         "matrix_angles_deg": aligned["angles_deg"],
         "matrix_angles_before_deg": alignment_of(plan, first.arrays)["angles_deg"],
+        "matrix_angles_after_deg": {
+            mode: alignment_of(plan, state.arrays)["angles_deg"] for mode, state in recorder.after.items()
+        },
         "gain": aligned["gain"],
         "spikes": recorder.spike_counts,
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -146,6 +147,7 @@ def unsupported(
         )
     if backend.spiking:
         problems += [*_unresolved_windows(description, locate), *_unsettled_steps(description, locate)]
+        problems += _unused_activations(description, locate)
     return problems
 
 
@@ -173,7 +175,8 @@ def _unsettled_steps(
     for step in flat(description.schedule):
         if step.mode in description.modes:
             window = description.modes[step.mode].window or description.time.window
-            length_s = step.duration.s if step.duration else (step.examples or 0) * window.s
+            # A step without a length of its own has a problem that is reported already.
+            length_s = step.duration.s if step.duration else (step.examples or math.inf) * window.s
             longest[step.mode] = max(length_s, longest.get(step.mode, 0.0))
     for name, length_s in longest.items():
         if description.modes[name].learn and length_s <= settle.s:
@@ -181,6 +184,23 @@ def _unsettled_steps(
             message = f"mode '{name}' learns nothing: it never lasts longer than the {settle} in which it settles."
             yield Problem(
                 name="settle-only", path="time.settle", message=message, severity="warning", file=file, line=line
+            )
+
+
+def _unused_activations(
+    description: Description, locate: Callable[[tuple[str | int, ...]], tuple[str | None, int | None]]
+) -> Iterator[Problem]:
+    """Warn of cells whose activation the spiking neurons are not like."""
+    for name, cell in description.cells.items():
+        if cell.activation in ("linear", "tanh"):
+            path = ("cells", name, "activation")
+            file, line = locate(path)
+            message = (
+                f"'{cell.activation}' is for rates: spiking cells are leaky integrate-and-fire, whose rates have a "
+                "threshold and no negative values."
+            )
+            yield Problem(
+                name="unused-activation", path=".".join(path), message=message, severity="warning", file=file, line=line
             )
 
 

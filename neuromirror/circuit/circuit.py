@@ -49,6 +49,10 @@ class Circuit:
         self._locate = locate
         self._validation = validate(self._tables, locate)
 
+    def __repr__(self) -> str:
+        described = self._validation.description
+        return f"<Circuit {'with errors' if described is None else repr(described.name)}>"
+
     def problems(self, backend: str | None = None) -> tuple[Problem, ...]:
         """Return all that is wrong or doubtful, in the order of the file.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -15,7 +17,7 @@ from neuromirror.record import Run
 ROW_IN = 2.55
 """Height of one row of the drawing of weights, in inches."""
 
-ROWS_SHOWN = 9
+ROWS_SHOWN = 15
 """Rows of that drawing before it shows the end of the run only."""
 
 PAIRS_SHOWN = 12
@@ -35,7 +37,8 @@ def alignment(run: Run) -> Figure:
     Returns
     -------
     Figure
-        Above, angles in degrees; below, gains (the c that best fits B = c·Wᵀ). The modes are shaded.
+        From above, angles in degrees, gains (the c that best fits B = c·Wᵀ) and, where it was recorded, the loss. The
+        modes are shaded.
 
     Raises
     ------
@@ -50,20 +53,43 @@ def alignment(run: Run) -> Figure:
     t_s = run.times_s()
     stop_s = max(float(t_s[-1]), *(phase["stop_s"] for phase in run.manifest.phases if run.manifest.complete), 1e-9)
     with style.context():
-        figure = Figure(figsize=(style.WIDTH_IN, 3.8))
-        angles, gains = figure.add_axes((0.09, 0.53, 0.79, 0.38)), figure.add_axes((0.09, 0.11, 0.79, 0.34))
-        style.draw_modes(angles, run.manifest.phases, 0.0, stop_s)
-        style.draw_modes(gains, run.manifest.phases, 0.0, stop_s, labels=False)
+        panels = _panels(3 if has_loss(run) else 2)
+        figure, (angles, gains) = panels[0].figure, panels[:2]
+        for ax in panels:
+            style.draw_modes(ax, run.manifest.phases, 0.0, stop_s, labels=ax is angles)
+            ax.tick_params(labelbottom=ax is panels[-1])
         for index, name in enumerate(names):
             _draw_series(angles, t_s, run.angles_deg(name), index, style.math_name(name))
             _draw_series(gains, t_s, run.gain(name), index, style.math_name(name))
         largest = max(90.0, *(float(np.nan_to_num(run.angles_deg(name)).max()) for name in names))
         angles.set(ylim=(0, largest * 1.03), yticks=np.arange(0, largest + 1, 30), ylabel="angle of B to Wᵀ (°)")
-        angles.tick_params(labelbottom=False)
-        gains.set(xlabel="simulated time (s)", ylabel="gain c of B ≈ c·Wᵀ")
+        panels[-1].set(xlabel="simulated time (s)")
+        gains.set(ylabel="gain c of B ≈ c·Wᵀ")
         gains.axhline(0, color=style.GREY, linewidth=0.6)
         angles.legend(loc="upper left", bbox_to_anchor=(1.01, 1.05), ncols=1 + (len(names) - 1) // 14)
-    return figure
+        if len(panels) > 2:
+            _draw_loss(panels[2], run, t_s)
+    return cast(Figure, figure)
+
+
+def _panels(count: int) -> list[Axes]:
+    """Return axes one above the other, from the top."""
+    height_in = 0.4 + 0.35 + 1.52 * count
+    figure = Figure(figsize=(style.WIDTH_IN, height_in))
+    tops = [1 - (0.35 + 1.52 * k) / height_in for k in range(count)]
+    return [figure.add_axes((0.09, top - 1.36 / height_in, 0.79, 1.36 / height_in)) for top in tops]
+
+
+def has_loss(run: Run) -> bool:
+    """Return whether the run recorded a loss."""
+    return any(row.get("loss") is not None for row in run.metrics())
+
+
+def _draw_loss(ax: Axes, run: Run, t_s: np.ndarray) -> None:
+    """Draw the loss where there is one: a line is broken where the mode forms none."""
+    loss = np.array([np.nan if row.get("loss") is None else row["loss"] for row in run.metrics()])
+    ax.plot(t_s, loss, color=style.BLACK, linewidth=1.0, marker=".", markersize=3)
+    ax.set(ylim=(0, 1.05 * float(np.nanmax(loss)) or 1.0), ylabel="loss")
 
 
 def angle_names(run: Run) -> list[str]:
@@ -107,10 +133,12 @@ def weights(run: Run, step: int | None = None) -> Figure:
         If no weights of a pair were recorded.
     """
     pairs = list(run.mirrored.items())[:PAIRS_SHOWN]
+    note = ""
     if not pairs or not run.weight_steps():
         raise RequestError(f"{run.path}: no weights of a feedback projection and the one it mirrors were recorded.")
     moments = _moments(run) if step is None else {step: ""}
     if len(pairs) * len(moments) > ROWS_SHOWN:
+        note = f"the end of the run only, of {len(moments)} moments; "
         moments = dict(list(moments.items())[-1:])
     with style.context():
         height = ROW_IN * len(pairs) * len(moments) + 0.25
@@ -123,20 +151,20 @@ def weights(run: Run, step: int | None = None) -> Figure:
             _draw_pair(axes, bar, pair, run.weights(pair[0], at), run.weights(pair[1], at))
             figure.text(0.065, top - 0.24 / height, moments[at], va="bottom", fontsize=9, weight="bold")
         left_out = len(run.mirrored) - len(pairs)
-        if left_out:
-            figure.text(0.99, 0.01, f"{left_out} more pairs not shown", ha="right", fontsize=7, color=style.GREY)
+        note += f"{left_out} more pairs not shown" if left_out else ""
+        if note:
+            figure.text(0.99, 0.01, note.removesuffix("; "), ha="right", fontsize=7, color=style.GREY)
     return figure
 
 
 def _moments(run: Run) -> dict[int, str]:
     """Return the steps whose weights are worth a look, and their titles: the start, and the last end of each mode."""
-    mode_of = {row["examples"]: (row["mode"], row["t_s"]) for row in run.metrics() if "examples" in row}
-    steps = [step for step in run.weight_steps() if step in mode_of]
-    if not steps:
-        return {run.weight_steps()[-1]: ""}
-    latest = {mode_of[step][0]: step for step in steps[1:]}
-    names = {step: f"after {mode} mode, at {mode_of[step][1]:g} s" for mode, step in latest.items()}
-    return {steps[0]: "at the start", **dict(sorted(names.items()))}
+    steps = run.weight_steps()
+    ends = {step: row for step, row in run.mode_ends().items() if step in steps}
+    if not ends:
+        return {steps[-1]: ""}
+    names = {step: f"after {row['mode']} mode, at {row['t_s']:g} s" for step, row in ends.items()}
+    return {steps[0]: "at the start", **names}
 
 
 def _draw_pair(axes: list[Axes], bar: Axes, names: tuple[str, str], B: np.ndarray, W: np.ndarray) -> None:

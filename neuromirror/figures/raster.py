@@ -42,6 +42,8 @@ def raster(run: Run, *, start_s: float | None = None, stop_s: float | None = Non
     end_s = _end_s(run, spikes)
     first, last = _window(run, end_s)
     first, last = first if start_s is None else start_s, last if stop_s is None else stop_s
+    if first >= end_s:
+        raise RequestError(f"from {first:g} s on: the run ends at {end_s:g} s. Give an earlier start.")
     if not first < last:
         raise RequestError(f"from {first:g} s to {last:g} s: expected a start before the stop.")
     rows = _rows(run, populations)

@@ -181,6 +181,13 @@ class Run:
         files = (self.path / "weights").glob("*/B.safetensors")
         return sorted(int(file.parent.name) for file in files if file.parent.name.isdecimal())
 
+    def mode_ends(self) -> dict[int, dict[str, Any]]:
+        """Return the row of the metrics at the last end of each mode, by the number of examples done, in order."""
+        ends = {phase["first_example"] + phase["examples"]: phase["mode"] for phase in self.manifest.phases}
+        rows = {row["examples"]: row for row in self._metrics if row.get("examples") in ends}
+        latest = {ends[step]: step for step in sorted(rows)}
+        return {step: rows[step] for step in sorted(latest.values())}
+
     def weights(self, name: str, step: int = -1) -> np.ndarray:
         """Return a weight array or a bias as it was recorded.
 

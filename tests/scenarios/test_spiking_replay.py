@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 
 import neuromirror as nm
+from neuromirror import seeds
+from neuromirror.backends.stimulus import Stimulus
+from neuromirror.plan import make_plan
 from neuromirror.record.run import Run
 from neuromirror.rules.updater import PlainUpdater
 
@@ -79,6 +82,22 @@ def test_engaged_mode(target: str, tmp_path: Path) -> None:
     np.testing.assert_allclose(run.weights("W1"), W, rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(run.weights("y1.bias"), bias, rtol=1e-9, atol=1e-12)
     assert np.abs(W - run.weights("W1", 0)).max() > 0.01
+
+
+def test_the_loss_is_that_of_the_counts(target: str, tmp_path: Path) -> None:
+    """Targets are those of the teacher, redrawn here; the loss of a row is the mean of the windows since the last."""
+    steps = '{mode="engaged", duration="1 s"}, {mode="mirror", duration="500 ms"}, {mode="engaged", duration="2 s"}'
+    circuit = nm.load("figure1", [f"schedule=[{steps}]"])
+    run = nm.run(circuit, seed=8, target=target, points=7, out=tmp_path / "run", figures=False)
+    x = seeds.stream(8, "stimulus", "y0").standard_normal((30, 3))
+    teacher = Stimulus(make_plan(circuit, 8)).teacher["W1"]
+    targets = BETA + (np.maximum(0, BETA + x) - BETA) @ teacher.T
+    counts = kicks(run, "y1", 1 / (0.1 * UNIT_HZ), 7000).reshape(35, 200, 2).sum(axis=1)
+    awake = np.concatenate([counts[:10], counts[15:]])
+    losses = 0.5 * ((awake - np.maximum(0, targets)) ** 2).sum(axis=1)
+    rows = [row for row in run.metrics() if "loss" in row]
+    assert [row["t_s"] for row in rows] == [0.5, 1.0, 2.0, 2.5, 3.0, 3.5]
+    np.testing.assert_allclose([row["loss"] for row in rows], losses.reshape(6, 5).mean(axis=1), rtol=1e-9)
 
 
 def test_relays_lose_no_spike(target: str, tmp_path: Path) -> None:

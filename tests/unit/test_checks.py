@@ -277,6 +277,16 @@ CASES = [
         ("modes.mirror.noise.y1={}", 'modes.mirror.on=["x0", "x1"]'),
         "Let layers take turns",
     ),
+    Case("no-mirror", "modes.mirror.learn.B1", ("modes.mirror.noise=",), r"y0 is not noisy \(5\.1, 5\.2\)"),
+    Case("no-mirror", "modes.mirror.learn.B1", ('modes.mirror.on=["x0", "x1"]',), "W1 does not transmit"),
+    Case("no-mirror", "modes.mirror.learn.B1", ('modes.mirror.on=["W1", "x1"]',), "d0 copies no forward cells"),
+    Case("no-mirror", "modes.mirror.learn.B1", ('modes.mirror.on=["W1", "x0"]',), "d1 copies no forward cells"),
+    Case(
+        "no-mirror",
+        "modes.mirror.learn.B1",
+        ('modes.mirror.on=["W1", "B1", "x0", "x1"]',),
+        "B1 transmits while it learns",
+    ),
     Case("no-stimulus", "modes.engaged.input", ("stimulus=",), r'Add \[stimulus\] kind = "teacher"'),
     Case("no-stimulus", "modes.engaged.compare", ("stimulus=", "modes.engaged.input="), r"Add \[stimulus\]"),
     Case("unknown-mode", "schedule.1.mode", ("schedule.1.mode=engagd",), "Did you mean 'engaged'"),
@@ -295,12 +305,12 @@ CASES = [
         f"{MAX_STEPS + 1} steps once repeated; at most {MAX_STEPS}",
     ),
 ]
-WARNINGS = {"noisy-layer-driven", "noisy-neighbours"}
+WARNINGS = {"no-mirror", "noisy-layer-driven", "noisy-neighbours"}
 
 UNABLE = [
     ("brian2", "code.kind", ("code.kind=zero_mean", "code.beta="), "reference or torch"),
     ("brian2", "projections.B1.transport", ("projections.B1.transport=exact", "modes.mirror.learn="), "reference or t"),
-    ("torch", "projections.B1.transport", ("projections.B1.transport=sign", "modes.mirror.learn="), "No backend runs"),
+    ("brian2", "projections.B1.transport", ("projections.B1.transport=sign", "modes.mirror.learn="), "reference or t"),
     ("brian2", "modes.mirror.noise.y0.law", ("modes.mirror.noise.y0.law=rademacher",), "reference or torch"),
     ("torch", "rules.mirror.drive", ("rules.mirror.drive=tanh(pre*post)",), "brian2 or reference"),
 ]

@@ -267,7 +267,6 @@ def test_a_wrong_change_is_refused_by_every_command(
         (["--set", "schedule="], r"schedule: nothing to run\. Add \[\[schedule\]\]"),
         (["--set", "schedule.0.duration=1 ms"], r"1 ms is shorter than one window of 2\.5 ms"),
         (["--set", "time.window=1e-300 s", "--set", "modes.mirror.window="], r"schedule\.0"),
-        (["--set", "projections.B1.transport=sign", "--set", "modes.mirror.learn="], "No backend runs it yet"),
     ],
 )
 def test_a_run_with_a_wrong_option_writes_nothing(options: list[str], says: str, call: Call, folder: Path) -> None:
@@ -359,7 +358,7 @@ def test_several_seeds_have_a_directory_each_and_one_json_object(call: Call, fol
     assert [run["run_dir"] for run in result["runs"]] == [str(Path("several") / f"seed-{seed}") for seed in (3, 4)]
     assert sorted(path.name for path in (folder / "several").iterdir()) == ["seed-3", "seed-4"]
     angles = [run["matrix_angles_deg"]["B1"] for run in result["runs"]]
-    assert f"median over 2 seeds of B1: {sum(angles) / 2:.2f}°" in outcome.out
+    assert f"median over 2 seeds of B1 after mirror mode, at 0.1 s: {sum(angles) / 2:.2f}°" in outcome.out
     assert "inf" not in outcome.out
     alone = last_json(call("run", "figure1", *TINY, "--seed", "4", "--out", "alone", "--json"))
     assert alone["matrix_angles_deg"]["B1"] == angles[1] != angles[0]
@@ -399,10 +398,11 @@ def test_compare_has_a_row_for_each_run_and_the_median_of_the_seeds(call: Call, 
     outcome = call("compare", "several")
     assert (outcome.code, outcome.err) == (0, "")
     head, *rows, median = outcome.out.splitlines()
-    assert head.split() == ["circuit", "backend", "seed", "B", "angle", "gain", "simulated", "complete", "run"]
+    assert head.split() == ["circuit", "backend", "target", "seed", "B", "after", "angle", "gain", "complete", "run"]
     for row, run in zip(rows, result["runs"], strict=True):
         angle = f"{run['matrix_angles_deg']['B1']:.2f}°"
-        assert row.split()[:5] == ["figure1", "reference", str(run["seed"]), "B1", angle]
+        assert row.split()[:2] == ["figure1", "reference"]
+        assert f" {run['seed']}     B1  mirror, 0.1 s  {angle}" in row
         assert row.split()[-2:] == ["yes", run["run_dir"]]
     assert "over 2 seeds" in median
     assert len(call("compare", Path("several") / "seed-0").out.splitlines()) == 2

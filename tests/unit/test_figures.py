@@ -182,6 +182,13 @@ def test_weights_are_shown_at_the_start_and_at_the_last_end_of_each_mode(tmp_pat
         safetensors.numpy.save_file({"B1": rng.normal(size=(3, 2))}, folder / "B.safetensors")
     rows = [json.dumps({"examples": k, "mode": mode, "t_s": 0.5 * k}) for k, mode in moments]
     (run.path / "metrics.jsonl").write_text("\n".join(rows) + "\n")
+    manifest = json.loads((run.path / "manifest.json").read_text())
+    ends = [(mode, k) for k, mode in moments[1:]]
+    manifest["phases"] = [
+        {"mode": mode, "start_s": 0.5 * (k - 1), "stop_s": 0.5 * k, "first_example": k - 1, "examples": 1}
+        for mode, k in ends
+    ]
+    (run.path / "manifest.json").write_text(json.dumps(manifest))
     figure = weights(open_run(run.path))
     named = ["at the start", "after engaged mode, at 1 s", "after mirror mode, at 1.5 s"]
     assert [text for text in texts(figure) if " at " in f" {text}"] == named

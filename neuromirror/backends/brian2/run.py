@@ -16,6 +16,7 @@ from neuromirror import seeds
 from neuromirror.backends.base import Options, Recorder, Snapshot
 from neuromirror.backends.brian2 import standalone
 from neuromirror.backends.brian2.cells import cell_values
+from neuromirror.backends.brian2.losses import mean_loss, window_losses
 from neuromirror.backends.brian2.network import BIASES, SpikingNetwork
 from neuromirror.backends.brian2.tables import table_values
 from neuromirror.errors import RequestError
@@ -158,13 +159,14 @@ def _harvest(spiking: SpikingNetwork, plan: Plan, recorder: Recorder, reached_s:
         recorder.spikes(name, ticks[mine], (cells[mine] - here.start).astype(np.int32))
     fixed = plan.initial_arrays()
     at = _snapshots(spiking, plan)
-    phase = 0
+    losses = window_losses(spiking.layout, plan, ticks, cells)
+    phase = seen = 0
     for k in range(1 + int(reached_s / (spiking.snapshot_ticks * grid.tick_s) + 1e-9)):
         tick = k * spiking.snapshot_ticks
         if tick > grid.ticks:
             break
         while phase + 1 < len(plan.phases) and tick > grid.first_tick[phase + 1]:
-            phase += 1
+            phase, seen = phase + 1, 0
         here = plan.phases[phase]
         done = (tick - grid.first_tick[phase]) * grid.tick_steps // grid.window_steps[here.mode]
         state = Snapshot(
@@ -172,7 +174,9 @@ def _harvest(spiking: SpikingNetwork, plan: Plan, recorder: Recorder, reached_s:
             examples=here.first_example + done,
             t_s=tick * grid.tick_s,
             arrays={**fixed, **at(k)},
+            more=mean_loss(losses[phase], seen, done),
         )
+        seen = done
         recorder.snapshot(state, keep_arrays=tick in grid.first_tick)
 
 

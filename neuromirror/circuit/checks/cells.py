@@ -41,6 +41,8 @@ def check_cells(c: Context) -> Iterator[Problem]:
                 (*path, "refractory"),
                 f"cells refractory for {cell.refractory} cannot fire at beta = {code.beta}. Lower one of the two.",
             )
+        if not any(p.path == "forward" and p.cell == name for p in c.circuit.populations.values()):
+            continue  # b⁻ acts in forward cells
         try:
             ACTIVATIONS[cell.activation].inverse(code.beta.Hz / code.unit.Hz)
         except ValueError as error:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import networkx as nx
 
 from neuromirror.circuit.checks.context import Context, Path, paths_of
-from neuromirror.circuit.description import Mode
+from neuromirror.circuit.description import Mode, Projection
 from neuromirror.circuit.rules import drive_of
 from neuromirror.errors import Problem, suggestion
 from neuromirror.rules.expression import PRESYNAPTIC, SYNAPTIC, ExpressionError
@@ -154,6 +154,41 @@ def _noise(c: Context, path: Path, mode: Mode) -> Iterator[Problem]:
                 f"{forward.target} only blurs what it learns. Let layers take turns (8.5).",
                 "warning",
             )
+
+
+def check_mirroring(c: Context) -> Iterator[Problem]:
+    """Warn of modes that cannot mirror, in a circuit without other problems."""
+    for name, mode in c.circuit.modes.items():
+        yield from _mirrors(c, ("modes", name), mode)
+
+
+def _mirrors(c: Context, path: Path, mode: Mode) -> Iterator[Problem]:
+    """Warn where a B learns by what both its cells fire, and something that makes them a mirror of W is missing."""
+    for name, rule in mode.learn.items():
+        projection, described = c.circuit.projections.get(name), c.circuit.rules.get(rule)
+        if projection is None or described is None or (forward := _forward(c, projection.mirrors)) is None:
+            continue
+        try:
+            names = drive_of(described.drive, described.constants).names
+        except ExpressionError:
+            continue
+        if not {"pre", "post"} <= names:
+            continue
+        driven = {p.target for n, p in c.circuit.projections.items() if p.role == "drive" and n in mode.on}
+        lacking = [f"{d} copies no forward cells" for d in (projection.target, projection.source) if d not in driven]
+        if projection.mirrors not in mode.on:
+            lacking.append(f"{projection.mirrors} does not transmit")
+        if forward.source not in mode.noise and not mode.input:
+            lacking.append(f"{forward.source} is not noisy")
+        if name in mode.on:
+            lacking.append(f"{name} transmits while it learns")
+        if lacking:
+            message = f"{name} will hardly come to mirror {projection.mirrors} here: {'; '.join(lacking)} (5.1, 5.2)."
+            yield c.problem("no-mirror", (*path, "learn", name), message, "warning")
+
+
+def _forward(c: Context, name: str | None) -> Projection | None:
+    return c.circuit.projections.get(name) if name is not None else None
 
 
 def _cycles(c: Context, path: Path, mode: Mode) -> Iterator[Problem]:
