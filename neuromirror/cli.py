@@ -83,16 +83,17 @@ def check(circuit: str, /, *, backend: str | None = None, method: Overlay = None
         Also check that this backend can run it.
     """
     from neuromirror.circuit.capabilities import BACKENDS, able
+    from neuromirror.circuit.geometry import forward_parameters
 
     loaded = _load(circuit, set_, method)
     _warn(loaded, backend)
     graph = loaded.graph
-    weights = sum(
-        data["shape"][0] * data["shape"][1] for *_, data in graph.edges(data=True) if data["connector"] == "all_to_all"
-    )
+    weights = sum(data["weights"] for *_, data in graph.edges(data=True))
     cells = sum(data["size"] for _, data in graph.nodes(data=True))
     projections = graph.number_of_edges()
     print(f"{loaded.name}: {len(graph)} populations, {cells} cells, {projections} projections, {weights} weights")
+    parameters, arrays = forward_parameters(loaded.description)
+    print(f"forward   {parameters:,} parameters, {arrays} weighted array{'' if arrays == 1 else 's'}")
     print(f"circuit   {loaded.sha256}")
     print(f"protocol  {loaded.protocol_sha256}")
     if loaded.not_local:

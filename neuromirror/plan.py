@@ -159,7 +159,8 @@ class Plan:
     @cached_property
     def mirrors(self) -> dict[str, str]:
         """The W of each B."""
-        return {n: p.mirrors for n, p in self.description.projections.items() if p.mirrors is not None}
+        described = self.description.projections
+        return {n: p.mirrors for n, p in described.items() if p.mirrors is not None and p.weight is not None}
 
     @cached_property
     def transported(self) -> dict[str, str]:

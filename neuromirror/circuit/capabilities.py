@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 from neuromirror.circuit.description import Description
 from neuromirror.circuit.rules import drive_of
@@ -31,8 +32,8 @@ class Capabilities:
         How to get that module.
     spiking : bool
         Whether cells are spiking neurons; else rates.
-    codes, activations, noise_laws, connectors, transports : frozenset of str
-        The values of these fields that it runs.
+    codes, activations, noise_laws, connectors, transports, norms, updaters, normalisations, cells : frozenset of str
+        The values of these fields that it runs; "cells" are distinct or shared (8.1).
     separable_only : bool
         Whether a drive must be a sum of products of one-sided factors.
     """
@@ -47,6 +48,10 @@ class Capabilities:
     noise_laws: frozenset[str]
     transports: frozenset[str]
     connectors: frozenset[str] = frozenset({"all_to_all", "one_to_one"})
+    norms: frozenset[str] = frozenset({"none"})
+    updaters: frozenset[str] = frozenset({"plain"})
+    normalisations: frozenset[str] = frozenset({"none"})
+    cells: frozenset[str] = frozenset({"distinct"})
     separable_only: bool = False
 
     @property
@@ -61,6 +66,7 @@ _RATE = {
     "activations": frozenset({"relu", "linear", "tanh", "rectified_tanh"}),
     "noise_laws": frozenset({"gaussian", "rademacher"}),
     "transports": frozenset({"none", "exact", "sign"}),
+    "cells": frozenset({"distinct", "shared"}),  # a rate is the same whichever cells carry it
 }
 
 BACKENDS: MappingProxyType[str, Capabilities] = MappingProxyType(
@@ -126,8 +132,11 @@ def unsupported(
     locate: Callable[[tuple[str | int, ...]], tuple[str | None, int | None]],
 ) -> list[Problem]:
     """Return what a backend cannot run of an expanded circuit, each with the alternatives."""
-    problems = []
+    problems, found = [], dict[tuple[str, str], list[tuple[tuple[str | int, ...], frozenset[str]]]]()
     for path, what, value, allowed in _features(description, backend):
+        found.setdefault((what, value), []).append((path, allowed))
+    for (what, value), places in found.items():
+        path, allowed = places[0]
         file, line = locate(path)
         known = f"it has: {', '.join(sorted(allowed))}" if allowed else "it has none"
         others = [
@@ -140,7 +149,7 @@ def unsupported(
             Problem(
                 name="not-supported",
                 path=".".join(map(str, path)),
-                message=f"backend '{backend.name}' has no {what} '{value}' ({known}).{remedy}",
+                message=f"backend '{backend.name}' has no {what} '{value}' ({known}).{remedy}{_elsewhere(places)}",
                 file=file,
                 line=line,
             )
@@ -149,6 +158,10 @@ def unsupported(
         problems += [*_unresolved_windows(description, locate), *_unsettled_steps(description, locate)]
         problems += _unused_activations(description, locate)
     return problems
+
+
+def _elsewhere(places: list[Any]) -> str:
+    return "" if len(places) == 1 else f" {len(places) - 1} more of the circuit's parts have it."
 
 
 def _unresolved_windows(
@@ -221,6 +234,18 @@ def _features(
         for population, noise in mode.noise.items():
             if noise.law not in backend.noise_laws:
                 yield ("modes", name, "noise", population, "law"), "noise law", noise.law, backend.noise_laws
+    for name, population in description.populations.items():
+        if population.norm is not None and population.norm.kind not in backend.norms:
+            yield ("populations", name, "norm"), "norm", population.norm.kind, backend.norms
+        if population.shares is not None and "shared" not in backend.cells:
+            yield ("populations", name, "shares"), "cells", "shared", backend.cells
+    for name, rule in description.rules.items():
+        updater = rule.updater
+        if updater.kind not in backend.updaters:
+            yield ("rules", name, "updater", "kind"), "updater", updater.kind, backend.updaters
+        if updater.normalise is not None and updater.normalise.per not in backend.normalisations:
+            per, known = updater.normalise.per, backend.normalisations
+            yield ("rules", name, "updater", "normalise"), "normalisation", per, known
     if backend.separable_only:
         for name, rule in description.rules.items():
             try:

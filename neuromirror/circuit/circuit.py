@@ -70,10 +70,11 @@ class Circuit:
         found = list(self._validation.problems)
         if self._validation.description is not None:
             expanded = templates.expand(self._validation.description)
-            semantic = list(check_short_forms(self._validation.description, self._locate))
-            semantic += check(expanded, self._locate, self._validation.dropped, self._validation.original)
+            semantic = list(check_short_forms(self._validation.description, expanded, self._locate))
+            found_in = self._validation
+            semantic += check(expanded, self._locate, found_in.dropped, found_in.original, found_in.place)
             if named is not None:
-                semantic += unsupported(expanded, named, self._locate)
+                semantic += unsupported(expanded, named, lambda path: self._locate(self._validation.place(path)))
             found += semantic
         unique = list(dict.fromkeys(found))
         return tuple(sorted(unique, key=lambda p: (p.severity != "error", p.line or 0)))
@@ -127,8 +128,7 @@ class Circuit:
         CircuitError
             If the circuit has errors.
         """
-        changed = overlaid(self.description, name)
-        return Circuit(changed.model_dump(by_alias=True, exclude_none=True, mode="json"))
+        return Circuit(_tables(overlaid(self.description, name)))
 
     @property
     def not_local(self) -> dict[str, str]:
@@ -144,12 +144,17 @@ class Circuit:
         return Circuit({**self._tables, **changes})
 
     def _dump(self) -> dict[str, Any]:
-        return self.description.model_dump(by_alias=True, exclude_none=True, mode="json")
+        return _tables(self.description)
 
     def _hash(self, parts: tuple[str, ...]) -> str:
         dump = self._dump()
         text = json.dumps({part: dump.get(part) for part in parts}, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _tables(description: Description) -> dict[str, Any]:
+    """Return the tables of an expanded description, in which no motif is left."""
+    return description.model_dump(by_alias=True, exclude_none=True, mode="json", exclude={"motifs", "use"})
 
 
 def _ordered(description: Description) -> Description:

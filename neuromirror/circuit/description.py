@@ -88,6 +88,13 @@ def _values(value: object) -> object:
 Values = Annotated[tuple[Any, ...], BeforeValidator(_values)]
 
 
+def _kernel(value: object) -> object:
+    return (value, value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+Kernel = Annotated[tuple[Count, Count], BeforeValidator(_kernel)]
+
+
 def _name(value: str) -> str:
     if value in (".", "..") or not value.isprintable() or "/" in value or "\\" in value:
         raise ValueError(f"{value!r} names files and folders too: leave out slashes and control characters.")
@@ -107,12 +114,16 @@ class Estimate(Model):
 
 
 class Code(Model):
-    """How cells represent positive and negative numbers (8.2)."""
+    """How cells represent positive and negative numbers (8.2).
+
+    With ``push_pull`` each unit is a pair of cells, ON and OFF; ``dale`` asks that every cell excite or inhibit only.
+    """
 
     kind: Literal["zero_mean", "baseline", "push_pull"]
     beta: Rate | None = None
     unit: Rate = Quantity(25.0, "rate")
     estimate: Estimate | None = None
+    dale: Truth = False
 
 
 class Cell(Model):
@@ -148,18 +159,46 @@ class Init(Model):
     values: Values | None = None
 
 
+class Norm(Model):
+    """What keeps the signals of a population in range.
+
+    ``batch_norm``: over the examples of a batch, per channel, ``when`` before or after the nonlinearity, with a learned
+    gain and shift; ``backward`` says whether errors pass its whole derivative or its scale σ only (C.3).
+    ``synaptic_scaling``: each cell scales its incoming weights so slowly that its rate tends to ``rate``, with the time
+    constant ``tau``.
+    """
+
+    kind: Literal["batch_norm", "synaptic_scaling"]
+    when: Literal["before", "after"] = "before"
+    eps: Positive = 1e-5
+    momentum: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False, strict=True)] = 0.1
+    backward: Literal["full", "sigma"] = "full"
+    rate: Rate | None = None
+    tau: Time | None = None
+
+
 class Population(Model):
-    """Cells of one kind in one layer of the forward or the feedback path."""
+    """Cells of one kind in one layer of the forward or the feedback path.
+
+    ``shape`` is a number of cells, or (channels, height, width). ``shares`` names the forward population whose cells
+    carry a feedback population's signal too (8.1).
+    """
 
     path: Literal["forward", "feedback"]
     layer: Annotated[int, Field(ge=0, le=10_000, strict=True)]
     shape: Annotated[tuple[Count, ...], Field(min_length=1, max_length=3)]
     cell: str
     bias: Init | None = None
+    norm: Norm | None = None
+    shares: str | None = None
 
 
 class Projection(Model):
     """Axons from one population to another.
+
+    Connectors: ``all_to_all`` and, for (channels, height, width), ``conv`` (weights shared over places), ``local`` (the
+    same without sharing), ``pool`` and ``shortcut`` (the signal itself, joined ``before`` or ``after`` the target's
+    nonlinearity); ``one_to_one`` for cross-projections.
 
     Without a ``role`` the synapses excite and inhibit through weights; ``drive`` makes the target mimic the source
     (eq. 6), ``gate`` multiplies the target's feedback input by φ' of the source (eq. 3), and ``error`` brings the
@@ -168,19 +207,38 @@ class Projection(Model):
 
     source: str
     target: str
-    connector: Literal["all_to_all", "one_to_one"]
+    connector: Literal["all_to_all", "one_to_one", "conv", "local", "pool", "shortcut"]
     role: Literal["synapse", "drive", "gate", "error"] = "synapse"
     weight: Init | None = None
     permutation: tuple[Annotated[int, Field(ge=0, strict=True)], ...] | None = None
     delay: Delay = Quantity(0.0, "time")
     mirrors: str | None = None
     transport: Literal["none", "exact", "sign"] = "none"
+    kernel: Kernel | None = None
+    stride: Count = 1
+    padding: Annotated[int, Field(ge=0, le=10**9, strict=True)] = 0
+    groups: Count = 1
+    pool: Literal["max", "average"] | None = None
+    join: Literal["before", "after"] | None = None
+
+
+class Normalise(Model):
+    """Weights are scaled to a fixed norm after each update: of each target or source cell, or of the whole array."""
+
+    per: Literal["target", "source", "array"]
+    norm: Positive = 1.0
 
 
 class Updater(Model):
-    """Rate and decay of a rule; see `neuromirror.rules.updater.PlainUpdater`."""
+    """Rate and decay of a rule; see `neuromirror.rules.updater.PlainUpdater`.
 
-    kind: Literal["plain"] = "plain"
+    ``sgd`` has momentum, by Nesterov's formula or not, and takes ``decay`` as weight decay.
+    """
+
+    kind: Literal["plain", "sgd"] = "plain"
+    momentum: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False, strict=True)] = 0.0
+    nesterov: Truth = False
+    normalise: Normalise | None = None
     rate: NonNegative | None = None
     decay: NonNegative = 0.0
     decay_times_rate: Truth = True
@@ -223,6 +281,21 @@ class Mode(Model):
     on: tuple[str, ...] = ()
     learn: dict[str, str] = Field(default_factory=dict)
     bias: Literal["on", "blocked"] = "on"
+    window: Time | None = None
+    signal: Signal | None = None
+
+
+class Mirroring(Model):
+    """Short form: the modes in which every B learns (8.5).
+
+    ``turns``: ``each`` layer is noisy in turn; ``alternate``, every second layer; ``together``, all layers, each with
+    noise of its own; ``single``, the lowest alone, whose signal drives the rest.
+    """
+
+    turns: Literal["each", "alternate", "together", "single"] = "each"
+    rule: str = "mirror"
+    noise: Noise = Field(default_factory=Noise)
+    bias: Literal["on", "blocked"] = "blocked"
     window: Time | None = None
     signal: Signal | None = None
 
@@ -281,11 +354,11 @@ class Layers(Model):
 
 
 class Feedback(Model):
-    """Short form: the feedback path of `Layers`, and its three kinds of cross-projections (8.1, 8.4).
+    """Short form: the feedback path of all forward populations, and its cross-projections (8.1, 8.4).
 
     ``skip`` leaves out the B of the named W's. ``cross_delay`` is what each layer's cross-projection is later than that
-    of the layer above, so that what a B joins was sent at the same time; the top layer's has none. Only ``distinct``
-    cells are built: cells that carry both signals are refused.
+    of the layer above, so that what a B joins was sent at the same time; the top layer's has none. Without ``distinct``
+    the cells of the forward path carry the feedback signals too.
     """
 
     distinct: Truth = True
@@ -294,6 +367,27 @@ class Feedback(Model):
     gain: NonNegative = 1.0
     cross_delay: Delay = Quantity(0.0, "time")
     transport: Literal["none", "exact", "sign"] = "none"
+
+
+class Motif(Model):
+    """A part of a circuit that is written once and used several times; see `neuromirror.circuit.motifs`."""
+
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    inputs: tuple[str, ...] = ()
+    output: str
+    populations: dict[str, dict[str, Any]]
+    projections: dict[str, dict[str, Any]] = Field(default_factory=dict)
+
+
+class Use(Model):
+    """One use of a motif, or several in series, which are numbered from ``first``."""
+
+    motif: str
+    name: str
+    inputs: dict[str, str] = Field(default_factory=dict)
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    repeat: Annotated[int, Field(ge=1, le=1000, strict=True)] = 1
+    first: Annotated[int, Field(ge=0, le=1000, strict=True)] = 0
 
 
 class Description(Model):
@@ -310,6 +404,9 @@ class Description(Model):
     cells: dict[str, Cell]
     layers: Layers | None = None
     feedback: Feedback | None = None
+    motifs: dict[str, Motif] = Field(default_factory=dict)
+    use: tuple[Use, ...] = ()
+    mirroring: Mirroring | None = None
     populations: dict[str, Population] = Field(default_factory=dict)
     projections: dict[str, Projection] = Field(default_factory=dict)
     rules: dict[str, Rule] = Field(default_factory=dict)

@@ -7,6 +7,7 @@ import math
 import networkx as nx
 
 from neuromirror.circuit.description import Description, Mode
+from neuromirror.circuit.geometry import weights_of
 
 
 def build_graph(description: Description) -> nx.MultiDiGraph:
@@ -20,10 +21,11 @@ def build_graph(description: Description) -> nx.MultiDiGraph:
     Returns
     -------
     networkx.MultiDiGraph
-        Nodes are population names with ``path``, ``layer``, ``shape``, ``size`` and ``cell``. Edge keys are projection
-        names, with ``role``, ``connector``, ``shape`` (target cells, source cells), ``mirrors``, ``permutation`` and
-        ``delay_s``. ``graph.graph["modes"]`` gives for each mode what is ``on``, ``learn``, ``noise``, ``input``,
-        ``compare`` and ``bias``. Names are in alphabetical order, whatever the order of the file.
+        Nodes are population names with ``path``, ``layer``, ``shape``, ``size``, ``cell``, ``norm`` and ``shares``.
+        Edge keys are projection names, with ``role``, ``connector``, ``shape`` (target cells, source cells),
+        ``weights`` (their number), ``mirrors``, ``transport``, ``permutation`` and ``delay_s``.
+        ``graph.graph["modes"]`` gives for each mode what is ``on``, ``learn``, ``noise``, ``input``, ``compare`` and
+        ``bias``. Names are in alphabetical order, whatever the order of the file.
     """
     graph = nx.MultiDiGraph(name=description.name)
     for name, population in sorted(description.populations.items()):
@@ -34,6 +36,8 @@ def build_graph(description: Description) -> nx.MultiDiGraph:
             shape=population.shape,
             size=math.prod(population.shape),
             cell=population.cell,
+            norm=None if population.norm is None else population.norm.kind,
+            shares=population.shares,
         )
     for name, projection in sorted(description.projections.items()):
         if projection.source in graph and projection.target in graph:
@@ -44,7 +48,9 @@ def build_graph(description: Description) -> nx.MultiDiGraph:
                 role=projection.role,
                 connector=projection.connector,
                 shape=(graph.nodes[projection.target]["size"], graph.nodes[projection.source]["size"]),
+                weights=weights_of(description, name),
                 mirrors=projection.mirrors,
+                transport=projection.transport,
                 permutation=projection.permutation,
                 delay_s=projection.delay.s,
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -60,9 +61,20 @@ def from_text(
     check_depth(tables, file)
 
     def locate(path: KeyPath) -> Place:
+        if path[:2] not in places and (form := _short_form(path)) in places:
+            return places[form]
         for length in range(len(path), 0, -1):
             if path[:length] in places:
                 return places[path[:length]]
         return file, None
 
     return Circuit(tables, locate=locate)
+
+
+def _short_form(path: KeyPath) -> KeyPath:
+    """Return the table that makes what is at a path, where no table of its own does."""
+    if path[:1] == ("modes",):
+        return ("mirroring",)
+    if len(path) > 1 and path[0] in ("populations", "projections"):
+        return ("layers",) if re.fullmatch(r"[yW]\d+", str(path[1])) else ("feedback",)
+    return ()

@@ -1,29 +1,25 @@
 """Short forms of a circuit file, and what they stand for.
 
-``[layers]`` makes the forward path, ``[feedback]`` the feedback path that mirrors it. What a file states itself under
-the same name wins over what a short form would make.
+``[layers]`` makes the forward path; `neuromirror.circuit.feedback` makes the path that mirrors it, and
+`neuromirror.circuit.mirroring` the modes in which it learns to. What a file states itself under the same name wins over
+what a short form would make.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TypeVar
 
-from neuromirror.circuit.description import (
-    Description,
-    Feedback,
-    Init,
-    Item,
-    Layers,
-    Population,
-    Projection,
-    Repeat,
-    Step,
-)
-from neuromirror.units import Quantity
+from neuromirror.circuit.description import Description, Init, Item, Layers, Population, Projection, Repeat, Step
+from neuromirror.circuit.feedback import feedback_path
+from neuromirror.circuit.groups import with_groups
+from neuromirror.circuit.mirroring import with_mirroring
+
+Part = TypeVar("Part", Population, Projection)
 
 
 def expand(description: Description) -> Description:
-    """Replace the short forms by the populations and projections that they stand for.
+    """Replace the short forms by the populations, projections, modes and steps that they stand for.
 
     Parameters
     ----------
@@ -33,24 +29,34 @@ def expand(description: Description) -> Description:
     Returns
     -------
     Description
-        The same circuit without ``layers`` and ``feedback``; expanding it again changes nothing.
+        The same circuit without ``layers``, ``feedback``, ``mirroring`` and motifs, which are written out already;
+        expanding it again changes nothing.
     """
-    if description.layers is None:
-        return description
-    cell = description.layers.cell or next(iter(sorted(description.cells)), "cell")
-    populations, projections = _forward(description.layers, cell)
+    populations, projections = dict(description.populations), dict(description.projections)
+    cell = next(iter(sorted(description.cells)), "cell")
+    if description.layers is not None:
+        cell = description.layers.cell or cell
+        more = _forward(description.layers, cell)
+        populations, projections = _with(populations, more[0]), _with(projections, more[1])
     if description.feedback is not None:
-        more = _feedback(description.feedback, description.layers, description.feedback.cell or cell)
-        populations |= more[0]
-        projections |= more[1]
-    return description.model_copy(
+        made = feedback_path(description.feedback, populations, projections)
+        populations, projections = _with(populations, made[0]), _with(projections, made[1])
+    explicit = description.model_copy(
         update={
             "layers": None,
             "feedback": None,
-            "populations": {**populations, **description.populations},
-            "projections": {**projections, **description.projections},
+            "motifs": {},
+            "use": (),
+            "populations": populations,
+            "projections": projections,
         }
     )
+    return with_groups(with_mirroring(explicit))
+
+
+def _with(own: dict[str, Part], made: dict[str, Part]) -> dict[str, Part]:
+    """Add what a short form makes under names that the file does not use itself."""
+    return {**own, **{name: one for name, one in made.items() if name not in own}}
 
 
 def _forward(layers: Layers, cell: str) -> tuple[dict[str, Population], dict[str, Projection]]:
@@ -69,34 +75,6 @@ def _forward(layers: Layers, cell: str) -> tuple[dict[str, Population], dict[str
         )
         for layer in range(1, len(layers.sizes))
     }
-    return populations, projections
-
-
-def _feedback(feedback: Feedback, layers: Layers, cell: str) -> tuple[dict[str, Population], dict[str, Projection]]:
-    mirrored = [layer for layer in range(1, len(layers.sizes)) if f"W{layer}" not in feedback.skip]
-    needed = sorted({layer - 1 for layer in mirrored} | set(range(1, len(layers.sizes))))
-    populations = {
-        f"d{layer}": Population(path="feedback", layer=layer, shape=(layers.sizes[layer],), cell=cell)
-        for layer in needed
-    }
-    projections = {
-        f"B{layer}": Projection(
-            source=f"d{layer}",
-            target=f"d{layer - 1}",
-            connector="all_to_all",
-            weight=Init(init="normal", gain=feedback.gain),
-            mirrors=f"W{layer}",
-            transport=feedback.transport,
-        )
-        for layer in mirrored
-    }
-    for layer in needed:
-        y, d = f"y{layer}", f"d{layer}"
-        delay = Quantity(feedback.cross_delay.si * (needed[-1] - layer), "time")
-        projections[f"x{layer}"] = Projection(source=y, target=d, connector="one_to_one", role="drive", delay=delay)
-        projections[f"g{layer}"] = Projection(source=y, target=d, connector="one_to_one", role="gate")
-        if layer:
-            projections[f"e{layer}"] = Projection(source=d, target=y, connector="one_to_one", role="error")
     return populations, projections
 
 

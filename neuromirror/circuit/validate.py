@@ -15,6 +15,7 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from neuromirror.circuit.description import Description
+from neuromirror.circuit.motifs import Unfolding, unfold
 from neuromirror.errors import Problem, dotted, suggestion
 
 Path = tuple[str | int, ...]
@@ -29,6 +30,11 @@ class Validation:
     problems: list[Problem] = field(default_factory=list)
     dropped: set[Path] = field(default_factory=set)
     left: dict[Path, list[int]] = field(default_factory=dict)
+    unfolding: Unfolding | None = None
+
+    def __post_init__(self) -> None:
+        if self.unfolding is not None:
+            self.problems += self.unfolding.problems
 
     def original(self, path: Path) -> Path:
         """Return the path in the file of what is now at a path: items that were taken out of lists count there."""
@@ -37,6 +43,11 @@ class Validation:
             left = self.left.get(found)
             found = (*found, left[key] if left is not None and isinstance(key, int) and key < len(left) else key)
         return found
+
+    def place(self, path: Path) -> Path:
+        """Return the path in the file of what is at a path once motifs are written out."""
+        found = self.original(path)
+        return found if self.unfolding is None else self.unfolding.origin(found)
 
 
 # A file without these still has the rest of it checked.
@@ -53,8 +64,9 @@ def validate(raw: dict[str, Any], locate: Locate) -> Validation:
     locate : callable
         Gives file and line for a key path.
     """
-    outcome = Validation()
-    tables = copy.deepcopy(raw)
+    unfolding = unfold(raw, locate)
+    outcome = Validation(unfolding=unfolding)
+    tables = unfolding.tables
     first = True
     for _ in range(1000):
         try:
@@ -63,7 +75,10 @@ def validate(raw: dict[str, Any], locate: Locate) -> Validation:
         except ValidationError as error:
             found = [(_path(item["loc"]), item) for item in error.errors()]
         if first:
-            outcome.problems = [problem(path, item, locate, found) for path, item in _worth_saying(found)]
+            known = unfolding.unfilled
+            worth_saying = [one for one in _worth_saying(found) if unfolding.origin(one[0]) not in known]
+            said = [problem(path, item, unfolding, found) for path, item in worth_saying]
+            outcome.problems += dict.fromkeys(said)  # what several copies of a motif have is said once
             first = False
         # From the last to the first, so that what is taken out of a list does not move what is still to go.
         for path, item in sorted(found, key=lambda one: [(isinstance(k, int), k) for k in one[0]], reverse=True):
@@ -104,8 +119,8 @@ def _misspelt(missing: Path, found: list[tuple[Path, Any]]) -> Path | None:
     return unknown[0] if len(lacking) == len(unknown) == 1 else None
 
 
-def problem(path: Path, item: Any, locate: Locate, found: list[tuple[Path, Any]]) -> Problem:
-    """Put one of pydantic's errors into our own words; `found` are all of them."""
+def problem(path: Path, item: Any, unfolding: Unfolding, found: list[tuple[Path, Any]]) -> Problem:
+    """Put one of pydantic's errors into our own words, at the place in the file; `found` are all of them."""
     kind, value = item["type"], item.get("input")
     name, message = "wrong-value", f"{item['msg']}. Found {_short(value)}."
     if kind == "extra_forbidden":
@@ -135,7 +150,8 @@ def problem(path: Path, item: Any, locate: Locate, found: list[tuple[Path, Any]]
         message = f"found {_short(value)}, expected {bound} entries."
     elif kind in _EXPECTED:
         message = f"found {_short(value)}, expected {_EXPECTED[kind]}."
-    file, line = locate(path)
+    path = unfolding.origin(path)
+    file, line = unfolding.locate(path)
     return Problem(name=name, path=dotted(path), message=message, file=file, line=line)
 
 

@@ -167,10 +167,12 @@ MODELS = {
     description.Estimate: "[code]",
     description.Cell: "[cells.NAME]",
     description.Population: "[populations.NAME]",
+    description.Norm: "[populations.NAME]",
     description.Init: "Initial values",
     description.Projection: "[projections.NAME]",
     description.Rule: "[rules.NAME]",
     description.Updater: "[rules.NAME]",
+    description.Normalise: "[rules.NAME]",
     description.Mode: "[modes.NAME]",
     description.Noise: "[modes.NAME]",
     description.Signal: "[modes.NAME]",
@@ -180,6 +182,9 @@ MODELS = {
     description.Timing: "[time]",
     description.Layers: "[layers]",
     description.Feedback: "[feedback]",
+    description.Motif: "[motifs.NAME]",
+    description.Use: "[[use]]",
+    description.Mirroring: "[mirroring]",
 }
 """Every model of a circuit file, and the heading of circuit-file.md under which its fields are."""
 
@@ -222,6 +227,8 @@ def choices(annotation: Any) -> list[str]:
 PREFIXES = {
     description.Estimate: "estimate.",
     description.Updater: "updater.",
+    description.Normalise: "updater.normalise.",
+    description.Norm: "norm.",
     description.Noise: "noise.POPULATION.",
     description.Signal: "signal.",
 }

@@ -231,7 +231,10 @@ def test_names_and_words_change_no_hash(change: str) -> None:
 
 def test_every_part_of_a_file_belongs_to_one_hash_and_has_a_case() -> None:
     parts = {info.alias or name for name, info in Description.model_fields.items()}
-    assert {*CIRCUIT_PARTS, *PROTOCOL_PARTS} == parts - {"schema", "name", "about", "layers", "feedback"}
+    assert {*CIRCUIT_PARTS, *PROTOCOL_PARTS} == parts - {
+        *("schema", "name", "about"),
+        *("layers", "feedback", "motifs", "use", "mirroring"),  # short forms
+    }
     assert {re.split(r"[.=]", change)[0] for change in CIRCUIT_CHANGES} == set(CIRCUIT_PARTS)
     assert {re.split(r"[.=]", change)[0] for change in PROTOCOL_CHANGES} == set(PROTOCOL_PARTS)
 
@@ -375,7 +378,7 @@ def test_what_a_file_states_itself_wins_over_its_short_form() -> None:
     [
         (
             "populations",
-            {"y1": {"path": "forward", "layer": 1, "shape": [4], "cell": "cell", "bias": {}}},
+            {"d1": {"path": "feedback", "layer": 1, "shape": [4], "cell": "cell"}},
             {
                 ("wrong-mirror", "projections.B1.mirrors"),
                 ("wrong-shape", "modes.engaged.compare.d1"),
@@ -398,8 +401,9 @@ def test_what_a_file_states_itself_wins_over_its_short_form() -> None:
             "projections",
             {"W1": {"source": "y1", "target": "y0", "connector": "all_to_all", "weight": {}}},
             {
-                ("wrong-mirror", "projections.B1.mirrors"),
+                ("unknown-projection", "modes.engaged.on.4"),
                 ("no-error", "modes.engaged.learn.W1"),
+                ("no-error", "modes.engaged.learn.y1.bias"),
                 ("driven-input", "modes.engaged.input.y0"),
             },
         ),
@@ -419,7 +423,7 @@ def test_an_entry_that_does_not_fit_its_short_form_is_an_error(
 
 
 def test_feedback_without_layers_is_refused() -> None:
-    with pytest.raises(CircuitError, match="mirrors \\[layers\\], and there are none"):
+    with pytest.raises(CircuitError, match="mirrors the forward path, and there is none"):
         Circuit({**BARE, "feedback": {}}).expand()
 
 
@@ -437,15 +441,16 @@ def test_repeat_is_the_steps_written_out(outer: int, inner: int) -> None:
 def test_the_graph_of_figure1() -> None:
     graph = Circuit(TABLES).graph
     assert graph.name == "figure1"
+    cells = {"cell": "cell", "norm": None, "shares": None}
     assert dict(graph.nodes(data=True)) == {
-        "d0": {"path": "feedback", "layer": 0, "shape": (3,), "size": 3, "cell": "cell"},
-        "d1": {"path": "feedback", "layer": 1, "shape": (2,), "size": 2, "cell": "cell"},
-        "y0": {"path": "forward", "layer": 0, "shape": (3,), "size": 3, "cell": "cell"},
-        "y1": {"path": "forward", "layer": 1, "shape": (2,), "size": 2, "cell": "cell"},
+        "d0": {**cells, "path": "feedback", "layer": 0, "shape": (3,), "size": 3},
+        "d1": {**cells, "path": "feedback", "layer": 1, "shape": (2,), "size": 2},
+        "y0": {**cells, "path": "forward", "layer": 0, "shape": (3,), "size": 3},
+        "y1": {**cells, "path": "forward", "layer": 1, "shape": (2,), "size": 2},
     }
-    plain = {"mirrors": None, "permutation": None, "delay_s": 0.0}
-    copied = {**plain, "connector": "one_to_one"}
-    weights = {**plain, "connector": "all_to_all", "role": "synapse"}
+    plain = {"mirrors": None, "permutation": None, "delay_s": 0.0, "transport": "none"}
+    copied = {**plain, "connector": "one_to_one", "weights": 0}
+    weights = {**plain, "connector": "all_to_all", "role": "synapse", "weights": 6}
     assert {(*ends, key): data for *ends, key, data in graph.edges(keys=True, data=True)} == {
         ("d1", "d0", "B1"): {**weights, "shape": (3, 2), "mirrors": "W1"},
         ("y0", "y1", "W1"): {**weights, "shape": (2, 3)},

@@ -78,6 +78,7 @@ def test_check_prints_size_hashes_and_backends(call: Call, folder: Path) -> None
     assert outcome == Outcome(
         0,
         "figure1: 4 populations, 10 cells, 7 projections, 12 weights\n"
+        "forward   8 parameters, 1 weighted array\n"
         f"circuit   {circuit.sha256}\n"
         f"protocol  {circuit.protocol_sha256}\n"
         "runs on   brian2, reference, torch\n",

@@ -66,10 +66,10 @@ FAULTS = [
     Fault(
         "updater = { rate",
         "0.01",
-        "0.01, momentum = 0.9",
-        "rules.forward.updater.momentum",
+        "0.01, momentm = 0.9",
+        "rules.forward.updater.momentm",
         "unknown-field",
-        "There are: decay, decay_times_rate, kind, memory, memory_from, rate.",
+        "Did you mean 'momentum'?",
     ),
     Fault("noise = { y0", "2.0", "0.0", "modes.mirror.noise.y0.sd", "wrong-value", "greater than 0. Found 0.0."),
     Fault('on = ["W1", "x0"', "x1", "x9", "modes.mirror.on.2", "unknown-projection", "there is no projection 'x9'."),

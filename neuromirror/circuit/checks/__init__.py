@@ -38,6 +38,7 @@ def check(
     locate: Callable[[Path], tuple[str | None, int | None]],
     dropped: set[Path],
     original: Callable[[Path], Path],
+    place: Callable[[Path], Path],
 ) -> Iterator[Problem]:
     """Yield every problem of an expanded description.
 
@@ -49,8 +50,10 @@ def check(
         Gives file and line for a key path.
     dropped : set of key paths
         What was taken out as wrong in itself.
+    original, place : callable
+        See `neuromirror.circuit.checks.context.Context`.
     """
-    context = Context(circuit, locate, dropped, original)
+    context = Context(circuit, locate, dropped, original, place)
     found = [problem for section in _SECTIONS for problem in section(context)]
     yield from found
     if not found and not dropped:  # what is missing may be missing because of another problem
@@ -58,23 +61,19 @@ def check(
 
 
 def check_short_forms(
-    circuit: Description, locate: Callable[[Path], tuple[str | None, int | None]]
+    circuit: Description, expanded: Description, locate: Callable[[Path], tuple[str | None, int | None]]
 ) -> Iterator[Problem]:
-    """Yield the problems of the short forms themselves, on a description that is not expanded."""
+    """Yield the problems of the short forms themselves, on a description before and after it is expanded."""
     c, feedback = Context(circuit, locate, set()), circuit.feedback
     if feedback is None:
         return
-    if circuit.layers is None:
-        yield c.problem("no-layers", ("feedback",), "this short form mirrors [layers], and there are none. Add them.")
+    forward = {name for name, population in expanded.populations.items() if population.path == "forward"}
+    if not forward:
+        message = "this short form mirrors the forward path, and there is none. Add [layers] or populations."
+        yield c.problem("no-layers", ("feedback",), message)
         return
-    if not feedback.distinct:
-        yield c.problem(
-            "not-built",
-            ("feedback", "distinct"),
-            "cells that carry both the forward and the feedback signal (8.1) are not built yet. Use distinct = true.",
-        )
-    known = [f"W{layer}" for layer in range(1, len(circuit.layers.sizes))]
+    known = [n for n, p in expanded.projections.items() if p.role == "synapse" and p.target in forward]
     for index, name in enumerate(feedback.skip):
         if name not in known:
-            message = f"[layers] makes no '{name}' whose B could be left out. {suggestion(name, known)}"
+            message = f"there is no '{name}' whose B could be left out. {suggestion(name, known)}"
             yield c.problem("unknown-projection", ("feedback", "skip", index), message)

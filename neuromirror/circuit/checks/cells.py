@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 
 from neuromirror.circuit.checks.context import Context, Path
-from neuromirror.circuit.description import Init
+from neuromirror.circuit.description import Init, Population
 from neuromirror.dynamics.activations import ACTIVATIONS
 from neuromirror.errors import Problem
 
@@ -17,10 +17,9 @@ def check_code(c: Context) -> Iterator[Problem]:
         yield c.problem("no-beta", ("code",), 'a baseline code needs its rate. Add beta = "100 Hz".')
     if code.kind == "zero_mean" and code.beta is not None:
         yield c.problem("beta-of-zero-mean", ("code", "beta"), "a zero-mean code has no beta. Take it out.")
-    if code.kind == "push_pull":
-        yield c.problem(
-            "not-built", ("code", "kind"), 'push-pull is not built yet. Use kind = "baseline" or "zero_mean".'
-        )
+    if code.dale and code.kind != "push_pull":
+        message = "only cells in push-pull can each excite or inhibit alone: their weights have one sign. Take it out."
+        yield c.problem("dale", ("code", "dale"), message)
 
 
 def check_cells(c: Context) -> Iterator[Problem]:
@@ -60,6 +59,41 @@ def check_populations(c: Context) -> Iterator[Problem]:
                     "feedback-bias", (*path, "bias"), "only cells of the forward path have a bias b (eq. 1)."
                 )
             yield from init(c, population.bias, (*path, "bias"), (math.prod(population.shape),))
+        yield from _norm(c, path, population)
+        yield from _shares(c, path, population)
+
+
+def _norm(c: Context, path: Path, population: Population) -> Iterator[Problem]:
+    norm, here = population.norm, (*path, "norm")
+    if norm is None:
+        return
+    if population.path == "feedback":
+        yield c.problem("norm", here, "only forward populations are normalised. Take it out.")
+    scaling = norm.kind == "synaptic_scaling"
+    for name in ("rate", "tau"):
+        if scaling and getattr(norm, name) is None and not c.lost((*here, name)):
+            example = '"100 Hz"' if name == "rate" else '"100 s"'
+            yield c.problem("norm", here, f"synaptic scaling needs its {name}. Add {name} = {example}.")
+        if not scaling and getattr(norm, name) is not None:
+            yield c.problem("norm", (*here, name), f"batch_norm has no {name}. Take it out.")
+
+
+def _shares(c: Context, path: Path, population: Population) -> Iterator[Problem]:
+    if population.shares is None:
+        return
+    here = (*path, "shares")
+    yield from c.missing("populations", population.shares, here, "population")
+    other = c.circuit.populations.get(population.shares)
+    if other is None:
+        return
+    if (population.path, other.path) != ("feedback", "forward"):
+        yield c.problem("shared-cells", here, "feedback populations share the cells of forward ones (8.1).")
+    elif (population.layer, population.shape) != (other.layer, other.shape):
+        message = (
+            f"{population.shares} is in layer {other.layer} with shape {other.shape}, and this is in layer "
+            f"{population.layer} with {population.shape}. Shared cells are the same cells."
+        )
+        yield c.problem("shared-cells", here, message)
 
 
 def init(c: Context, init: Init, path: Path, shape: tuple[int, ...]) -> Iterator[Problem]:

@@ -26,20 +26,23 @@ class Context:
     dropped : set of key paths
         What was taken out as wrong in itself.
     original : callable
-        Gives the key path in the file of what is now at a key path.
+        Gives the key path that what is now at a key path had before anything was taken out.
+    place : callable
+        Gives the key path in the file, in the motif where there is one.
     """
 
     circuit: Description
     locate: Callable[[Path], tuple[str | None, int | None]]
     dropped: set[Path]
     original: Callable[[Path], Path] = lambda path: path
+    place: Callable[[Path], Path] = lambda path: path
 
     def lost(self, path: Path) -> bool:
         """Return whether a value, or what it belongs to, was taken out as wrong in itself."""
         return any(path[:length] in self.dropped for length in range(1, len(path) + 1))
 
     def problem(self, name: str, path: Path, message: str, severity: Literal["error", "warning"] = "error") -> Problem:
-        path = self.original(path)
+        path = self.place(path)
         file, line = self.locate(path)
         return Problem(name=name, path=dotted(path), message=message, severity=severity, file=file, line=line)
 

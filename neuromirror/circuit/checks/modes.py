@@ -78,15 +78,16 @@ def _compare(c: Context, path: Path, mode: Mode) -> Iterator[Problem]:
 
 
 def _learn(c: Context, path: Path, mode: Mode) -> Iterator[Problem]:
-    weights = [name for name, projection in c.circuit.projections.items() if projection.role == "synapse"]
+    weights = [name for name, projection in c.circuit.projections.items() if projection.weight is not None]
     known = [*weights, *(f"{p}.bias" for p, q in c.circuit.populations.items() if q.bias is not None)]
+    known += [f"{p}.norm" for p, q in c.circuit.populations.items() if q.norm and q.norm.kind == "batch_norm"]
     for learner, rule in mode.learn.items():
         place = (*path, "learn", learner)
         yield from c.missing("rules", rule, place, "rule")
-        if ("projections", learner) in c.dropped or ("populations", learner.removesuffix(".bias")) in c.dropped:
+        if ("projections", learner) in c.dropped or ("populations", learner.rpartition(".")[0]) in c.dropped:
             continue
         projection = c.circuit.projections.get(learner)
-        if projection is not None and projection.role != "synapse":
+        if projection is not None and projection.role != "synapse":  # or one whose weights were left out
             yield c.problem("unknown-learner", place, f"{learner} copies and has no weights that could learn.")
             continue
         if learner not in known:
@@ -99,7 +100,7 @@ def _learn(c: Context, path: Path, mode: Mode) -> Iterator[Problem]:
                 "learning-transport", place, f"{learner} is transported from {projection.mirrors} and cannot learn."
             )
         target = projection.target if projection is not None else learner.removesuffix(".bias")
-        if rule in c.circuit.rules:
+        if rule in c.circuit.rules and not learner.endswith(".norm"):
             yield from _visible(c, place, mode, rule, target, is_bias=projection is None)
 
 

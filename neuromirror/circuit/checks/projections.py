@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from neuromirror.circuit.checks.cells import init
+from neuromirror.circuit.checks.connectors import check_connector
 from neuromirror.circuit.checks.context import Context, Path, layers_of, paths_of
 from neuromirror.circuit.description import Projection
+from neuromirror.circuit.geometry import weights_of
 from neuromirror.errors import Problem
 
 MAX_WEIGHTS = 2**31
@@ -26,11 +27,9 @@ def check_projections(c: Context) -> Iterator[Problem]:
         if c.lost((*path, "role")):
             continue
         yield from _ends(c, path, projection)
-        if projection.connector == "all_to_all":
-            total += source * target
-            yield from _all_to_all(c, path, projection, (target, source))
-        else:
-            yield from _one_to_one(c, path, projection, source, target)
+        shapes = (c.circuit.populations[end].shape for end in (projection.source, projection.target))
+        yield from check_connector(c, path, projection, *shapes)
+        total += weights_of(c.circuit, name)
     if total > MAX_WEIGHTS:
         yield c.problem("too-large", ("projections",), f"{total} weights in all; at most {MAX_WEIGHTS} are simulated.")
 
@@ -63,51 +62,6 @@ def _ends(c: Context, path: Path, projection: Projection) -> Iterator[Problem]:
         )
 
 
-def _all_to_all(c: Context, path: Path, projection: Projection, shape: tuple[int, int]) -> Iterator[Problem]:
-    if projection.role != "synapse":
-        yield c.problem("cross-connector", (*path, "connector"), "cross-projections are one_to_one.")
-        return
-    if projection.permutation is not None:
-        yield c.problem("permutation", (*path, "permutation"), "only a one_to_one connector has a permutation.")
-    if projection.weight is None:
-        yield c.problem("no-weight", path, 'an all_to_all connector needs weight = { init = "normal", gain = 1.0 }.')
-        return
-    rows = projection.weight.values
-    if projection.weight.init == "values" and rows is not None:
-        found = (len(rows), len(rows[0]) if isinstance(rows[0], tuple) else 0)
-        if found != shape:
-            yield c.problem(
-                "wrong-shape",
-                path,
-                f"weights are {found}, but source {projection.source} has {shape[1]} cells and target "
-                f"{projection.target} has {shape[0]}. Expected (target, source) = {shape}.",
-            )
-    else:
-        yield from init(c, projection.weight, (*path, "weight"), shape)
-
-
-def _one_to_one(c: Context, path: Path, projection: Projection, source: int, target: int) -> Iterator[Problem]:
-    if projection.role == "synapse":
-        yield c.problem(
-            "not-built", (*path, "connector"), "weights of a one_to_one connector are not built yet. Use all_to_all."
-        )
-    if projection.weight is not None:
-        yield c.problem("unused-weight", (*path, "weight"), "a cross-projection copies and has no weight. Take it out.")
-    if source != target:
-        yield c.problem(
-            "wrong-shape",
-            path,
-            f"one_to_one, but source {projection.source} has {source} cells and target {projection.target} {target}.",
-        )
-    permutation = projection.permutation
-    if permutation is not None and (len(permutation) != target or sorted(permutation) != list(range(target))):
-        yield c.problem(
-            "permutation",
-            (*path, "permutation"),
-            f"expected each of the source's cells 0 to {target - 1} once, in the order of the target's cells.",
-        )
-
-
 def check_mirrors(c: Context) -> Iterator[Problem]:
     mirrored: dict[str, str] = {}
     for name, projection in c.circuit.projections.items():
@@ -127,6 +81,8 @@ def check_mirrors(c: Context) -> Iterator[Problem]:
         opposite = [c.circuit.populations.get(p) for p in (forward.target, forward.source)]
         if None in ends or None in opposite:
             continue
+        alike = ("connector", "kernel", "stride", "padding", "pool", "join")
+        differ = [f for f in alike if getattr(projection, f) != getattr(forward, f)]
         if projection.role != "synapse" or forward.role != "synapse" or paths_of(ends) != ["feedback", "feedback"]:
             yield c.problem("wrong-mirror", (*path, "mirrors"), "feedback weights mirror forward weights.")
         elif layers_of(ends) != layers_of(opposite):
@@ -136,5 +92,10 @@ def check_mirrors(c: Context) -> Iterator[Problem]:
                 f"{name} leads from layer {layers_of(ends)[0]} to {layers_of(ends)[1]}, but {projection.mirrors} from "
                 f"{layers_of(opposite)[1]} to {layers_of(opposite)[0]}. A B leads back where its W comes from.",
             )
+        elif differ:
+            message = (
+                f"{name} differs from {projection.mirrors} in {', '.join(differ)}. A B has the connector of its W."
+            )
+            yield c.problem("wrong-mirror", (*path, differ[0]), message)
         elif [math.prod(p.shape) for p in ends if p] != [math.prod(p.shape) for p in opposite if p]:
             yield c.problem("wrong-mirror", (*path, "mirrors"), f"{name} has not the transposed shape of its W.")

@@ -25,6 +25,12 @@ def check_rules(c: Context) -> Iterator[Problem]:
         updater, up = rule.updater, (*path, "updater")
         if any(c.lost((*up, key)) for key in ("rate", "memory", "decay", "memory_from", "decay_times_rate")):
             continue
+        if updater.kind == "plain" and (updater.momentum or updater.nesterov):
+            yield c.problem("momentum", up, 'momentum is for kind = "sgd". Change the kind, or take it out.')
+        if updater.kind == "sgd" and updater.memory is not None:
+            yield c.problem("momentum", (*up, "memory"), 'a memory is for kind = "plain": sgd has a rate.')
+        if updater.nesterov and not updater.momentum:
+            yield c.problem("momentum", (*up, "nesterov"), "Nesterov's formula needs a momentum above 0.")
         if updater.memory is None:
             if updater.rate is None:
                 yield c.problem("no-rate", up, "an updater needs a rate or a memory.")

@@ -1,0 +1,73 @@
+"""The short form ``[mirroring]``: the modes in which every B learns, by each of the schedules of section 8.5."""
+
+from __future__ import annotations
+
+from neuromirror.circuit.description import Description, Item, Mirroring, Mode, Repeat, Step
+
+NAME = "mirroring"
+"""What steps of the schedule name: all modes of the short form, one after the other, each as long as the step says."""
+
+
+def with_mirroring(description: Description) -> Description:
+    """Replace ``mirroring`` by modes, and the steps that name it by one of each."""
+    mirroring = description.mirroring
+    if mirroring is None:
+        return description
+    modes = {
+        name: _mode(description, mirroring, noisy, everything=everything)
+        for name, (noisy, everything) in _turns(description, mirroring).items()
+    }
+    schedule = tuple(_written_out(item, list(modes)) for item in description.schedule)
+    return description.model_copy(
+        update={"mirroring": None, "modes": {**modes, **description.modes}, "schedule": schedule}
+    )
+
+
+def _turns(description: Description, mirroring: Mirroring) -> dict[str, tuple[list[str], bool]]:
+    """Return by mode the populations that are noisy, and whether signals run through the whole forward path."""
+    sources = {
+        description.projections[p.mirrors].source
+        for p in description.projections.values()
+        if p.weight is not None and p.mirrors in description.projections
+    }
+    layers = {name: description.populations[name].layer for name in sources if name in description.populations}
+    ordered = sorted(layers, key=lambda name: (layers[name], name))
+    match mirroring.turns:
+        case "each":
+            return {f"mirror_{name}": ([name], False) for name in ordered}
+        case "alternate":
+            halves = {"even": [n for n in ordered if layers[n] % 2 == 0], "odd": [n for n in ordered if layers[n] % 2]}
+            return {f"mirror_{half}": (noisy, False) for half, noisy in halves.items() if noisy}
+        case "together":
+            return {"mirror_all": (ordered, True)}
+    return {"mirror_single": (ordered[:1], True)}
+
+
+def _mode(description: Description, mirroring: Mirroring, noisy: list[str], *, everything: bool) -> Mode:
+    """Return the mode in which some populations are noisy, and the B above them (or all) learn."""
+    projections = description.projections
+    forward = [n for n, p in projections.items() if p.role == "synapse" and _path(description, p.target) == "forward"]
+    on = [name for name in forward if everything or (projections[name].source in noisy and projections[name].weight)]
+    learn = [b for b, p in projections.items() if p.weight is not None and p.mirrors in on]
+    ends = {end for b in learn for end in (projections[b].source, projections[b].target)}
+    drives = [name for name, p in projections.items() if p.role == "drive" and p.target in ends]
+    return Mode(
+        noise={name: mirroring.noise for name in noisy},
+        on=(*on, *drives),
+        learn=dict.fromkeys(learn, mirroring.rule),
+        bias=mirroring.bias,
+        window=mirroring.window,
+        signal=mirroring.signal,
+    )
+
+
+def _path(description: Description, population: str) -> str | None:
+    return description.populations[population].path if population in description.populations else None
+
+
+def _written_out(item: Item, modes: list[str]) -> Item:
+    if isinstance(item, Repeat):
+        return item.model_copy(update={"steps": tuple(_written_out(step, modes) for step in item.steps)})
+    if item.mode != NAME or not modes:
+        return item
+    return Repeat(repeat=1, steps=tuple(Step(mode=m, duration=item.duration, examples=item.examples) for m in modes))

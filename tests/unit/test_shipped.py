@@ -1,0 +1,73 @@
+"""The shipped circuits: they are checked, expanded and sized as published, and refused in few words where not run."""
+
+from __future__ import annotations
+
+import pytest
+
+import neuromirror as nm
+from neuromirror.circuit.capabilities import BACKENDS, able
+from neuromirror.circuit.circuit import Circuit
+from neuromirror.circuit.geometry import forward_parameters
+from neuromirror.circuit.load import shipped
+
+NAMES = sorted(shipped())
+WARNED = {"chain6_together", "chain6_single"}
+"""Schedules of section 8.5 that are known to work badly."""
+
+
+def test_all_are_there() -> None:
+    chains = {"chain4", "chain6", "chain6_alternate", "chain6_together", "chain6_single"}
+    assert {"figure1", "figure1_push_pull", "resnet18", "resnet20", "resnet50", *chains} <= set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_shipped_circuit_is_sound(name: str) -> None:
+    circuit = nm.load(name)
+    assert circuit.name == name
+    assert {problem.severity for problem in circuit.problems()} <= ({"warning"} if name in WARNED else set())
+    assert (circuit.problems() != ()) == (name in WARNED)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_is_the_same_written_out(name: str) -> None:
+    circuit = nm.load(name)
+    again = Circuit(circuit._dump())
+    assert (again.sha256, again.protocol_sha256) == (circuit.sha256, circuit.protocol_sha256)
+    assert again.to_toml() == circuit.to_toml()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_backend_runs_it_or_refuses_each_feature_once(name: str) -> None:
+    circuit = nm.load(name)
+    for backend in BACKENDS:
+        refused = [problem for problem in circuit.problems(backend) if problem.severity == "error"]
+        assert (refused == []) == (backend in able(circuit.description))
+        assert len(refused) <= 7
+        assert all(f"backend '{backend}' has no" in problem.message for problem in refused)
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "arrays"),
+    [("resnet18", 11_689_512, 21), ("resnet50", 25_557_032, 54), ("figure1", 8, 1), ("chain4", 3 * 420, 3)],
+)
+def test_the_forward_path_has_the_published_size(name: str, parameters: int, arrays: int) -> None:
+    """He et al. 2016, as torchvision counts them: weights, biases of the head, gains and shifts of batch norm."""
+    assert forward_parameters(nm.load(name).description) == (parameters, arrays)
+
+
+def test_resnet20_has_the_size_of_its_paper() -> None:
+    """0.27 million (He et al. 2016, section 4.2), and two convolutions in shortcuts besides its 20 weighted layers."""
+    parameters, arrays = forward_parameters(nm.load("resnet20").description)
+    assert round(parameters / 1e6, 2) == 0.27
+    assert arrays == 20 + 2
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet20", "resnet50"])
+def test_every_weight_but_the_first_is_mirrored_by_turns(name: str) -> None:
+    found = nm.load(name).description
+    weights = {n for n, p in found.projections.items() if p.weight is not None and p.mirrors is None}
+    mirrored = {p.mirrors for p in found.projections.values() if p.weight is not None and p.mirrors is not None}
+    assert weights - mirrored == {"W_stem"}
+    learned = {b for mode in found.modes.values() for b in mode.learn if mode.noise}
+    assert {found.projections[b].mirrors for b in learned} == mirrored
+    assert set(found.modes["engaged"].learn) >= weights
