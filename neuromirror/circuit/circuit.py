@@ -72,7 +72,9 @@ class Circuit:
             expanded = templates.expand(self._validation.description)
             semantic = list(check_short_forms(self._validation.description, expanded, self._locate))
             found_in = self._validation
-            semantic += check(expanded, self._locate, found_in.dropped, found_in.original, found_in.place)
+            semantic += check(
+                expanded, self._locate, found_in.dropped, found_in.original, found_in.place, found_in.description
+            )
             if named is not None:
                 semantic += unsupported(expanded, named, lambda path: self._locate(self._validation.place(path)))
             found += semantic

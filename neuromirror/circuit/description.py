@@ -6,6 +6,7 @@ does not know.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
@@ -98,6 +99,12 @@ Kernel = Annotated[tuple[Count, Count], BeforeValidator(_kernel)]
 def _name(value: str) -> str:
     if value in (".", "..") or not value.isprintable() or "/" in value or "\\" in value:
         raise ValueError(f"{value!r} names files and folders too: leave out slashes and control characters.")
+    return value
+
+
+def _identifier(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", value):
+        raise ValueError(f"{value!r}: a name begins with a letter and goes on with letters, digits and underscores.")
     return value
 
 
@@ -383,7 +390,7 @@ class Use(Model):
     """One use of a motif, or several in series, which are numbered from ``first``."""
 
     motif: str
-    name: str
+    name: Annotated[str, AfterValidator(_identifier)]
     inputs: dict[str, str] = Field(default_factory=dict)
     parameters: dict[str, Any] = Field(default_factory=dict)
     repeat: Annotated[int, Field(ge=1, le=1000, strict=True)] = 1

@@ -9,7 +9,7 @@ puts several in series, ``layer1_0``, ``layer1_1`` and so on, each with the outp
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -111,6 +111,11 @@ def _unfold_use(done: Unfolding, motifs: dict[str, Any], use: Use, path: Path) -
         message = f"the motif has no population '{motif.output}'. {suggestion(motif.output, motif.populations)}"
         done.say(("motifs", use.motif, "output"), message)
         return
+    known = {**done.tables["populations"], **done.outputs}
+    for name, outside in use.inputs.items():
+        if outside not in known:
+            message = f"there is no population, and no use before this one, '{outside}'. {suggestion(outside, known)}"
+            done.say((*path, "inputs", name), message)
     inputs = {name: done.outputs.get(outside, outside) for name, outside in use.inputs.items()}
     for k in range(use.first, use.first + use.repeat):
         prefix = use.name if use.repeat == 1 else f"{use.name}_{k}"
@@ -129,6 +134,7 @@ def _add(done: Unfolding, motif: Motif, use: Use, prefix: str, inputs: dict[str,
     for section, tables in (("populations", motif.populations), ("projections", motif.projections)):
         for name, table in tables.items():
             origin: Path = ("motifs", use.motif, section, name)
+            here = (section, f"{prefix}_{name}")
             made = _filled(done, table, parameters, origin)
             if section == "populations":
                 made.setdefault("path", "forward")
@@ -136,19 +142,31 @@ def _add(done: Unfolding, motif: Motif, use: Use, prefix: str, inputs: dict[str,
                     made["layer"] += below
             else:
                 made = _joined(made, names)
-            here = (section, f"{prefix}_{name}")
             if here[1] in done.tables[section]:
                 if not done.problems or done.problems[-1].path != dotted((*path, "name")):
                     done.say((*path, "name"), f"there is a {section[:-1]} '{here[1]}' already. Choose another name.")
                 continue
             done.tables[section][here[1]] = made
             done.origins[here] = origin
+            for inside, parameter in _parameters_in(table):
+                if parameter in parameters:
+                    by = path if parameter in use.parameters else ("motifs", use.motif)
+                    done.origins[(*here, *inside)] = (*by, "parameters", parameter)
 
 
 def _joined(projection: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
     """Name the ends of a projection, and what it mirrors, as they are outside; unknown ends are reported later."""
     ends = {end: names.get(projection[end], projection[end]) for end in ("source", "target") if end in projection}
     return {**projection, **ends}
+
+
+def _parameters_in(value: Any, path: Path = ()) -> Iterator[tuple[Path, str]]:
+    """Yield where a table names parameters, and which."""
+    if isinstance(value, dict | list):
+        for key, inside in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _parameters_in(inside, (*path, key))
+    elif isinstance(value, str) and value.startswith("$"):
+        yield path, value[1:]
 
 
 def _filled(done: Unfolding, value: Any, parameters: dict[str, Any], path: Path) -> Any:

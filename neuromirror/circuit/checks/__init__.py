@@ -39,6 +39,7 @@ def check(
     dropped: set[Path],
     original: Callable[[Path], Path],
     place: Callable[[Path], Path],
+    raw: Description | None = None,
 ) -> Iterator[Problem]:
     """Yield every problem of an expanded description.
 
@@ -50,10 +51,10 @@ def check(
         Gives file and line for a key path.
     dropped : set of key paths
         What was taken out as wrong in itself.
-    original, place : callable
+    original, place, raw
         See `neuromirror.circuit.checks.context.Context`.
     """
-    context = Context(circuit, locate, dropped, original, place)
+    context = Context(circuit, locate, dropped, original, place, raw)
     found = [problem for section in _SECTIONS for problem in section(context)]
     yield from found
     if not found and not dropped:  # what is missing may be missing because of another problem

@@ -29,6 +29,8 @@ class Context:
         Gives the key path that what is now at a key path had before anything was taken out.
     place : callable
         Gives the key path in the file, in the motif where there is one.
+    raw : Description
+        Before it was expanded.
     """
 
     circuit: Description
@@ -36,6 +38,7 @@ class Context:
     dropped: set[Path]
     original: Callable[[Path], Path] = lambda path: path
     place: Callable[[Path], Path] = lambda path: path
+    raw: Description | None = None
 
     def lost(self, path: Path) -> bool:
         """Return whether a value, or what it belongs to, was taken out as wrong in itself."""
@@ -57,6 +60,11 @@ class Context:
         if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", str(path[-1])):
             message = "a name begins with a letter from a to z and goes on with such letters, digits and underscores."
             yield self.problem("bad-name", path, message)
+
+    def on(self, mode: str, index: int, name: str) -> Path:
+        """Return the path of a name in a mode's ``on``, which groups stand in front of in the file."""
+        said = self.raw.modes[mode].on if self.raw is not None and mode in self.raw.modes else ()
+        return ("modes", mode, "on", said.index(name) if name in said else index)
 
     def size(self, population: str) -> int | None:
         found = self.circuit.populations.get(population)

@@ -21,7 +21,7 @@ def check_modes(c: Context) -> Iterator[Problem]:
         path: Path = ("modes", name)
         yield from c.named(path)
         for index, projection in enumerate(mode.on):
-            yield from c.missing("projections", projection, (*path, "on", index), "projection")
+            yield from c.missing("projections", projection, c.on(name, index, projection), "projection")
         for part in ("input", "noise", "compare"):
             for population in getattr(mode, part):
                 yield from c.missing("populations", population, (*path, part, population), "population")
