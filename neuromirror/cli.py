@@ -168,13 +168,13 @@ def run(
     circuit
         Circuit file, or name of a shipped circuit.
     backend
-        brian2 (spiking cells), torch or reference (rates).
+        brian2 (spiking cells), torch, brian2-rate or reference (rates).
     seed
         Root of all random streams.
     seeds
         Number of runs, with this seed and those that follow it.
     target
-        For brian2: auto, numpy, cython or cpp_standalone. For torch: the device.
+        For brian2: auto, numpy, cython or cpp_standalone; for brian2-rate: numpy. For torch: the device.
     dtype
         For torch: float64 or float32.
     points
@@ -291,11 +291,11 @@ def backends() -> None:
 
     for name, backend in BACKENDS.items():
         state = "installed" if backend.installed else f"not installed: {backend.install}"
-        print(f"{name:10} {backend.about} ({state})")
+        print(f"{name:11} {backend.about} ({state})")
         for what in ("codes", "activations", "noise_laws", "connectors", "transports"):
             if what == "activations" and backend.spiking:
                 continue  # spiking cells have none
-            print(f"{'':10}   {what.replace('_', ' '):12} {', '.join(sorted(getattr(backend, what)))}")
+            print(f"{'':11}   {what.replace('_', ' '):12} {', '.join(sorted(getattr(backend, what)))}")
 
 
 @app.command

@@ -21,7 +21,7 @@ from neuromirror.circuit.checks import COMPARE
 from neuromirror.circuit.circuit import Circuit
 from neuromirror.circuit.description import Description, Init, Mode, Noise, Signal
 from neuromirror.circuit.rules import rule_of
-from neuromirror.dynamics.activations import ACTIVATIONS, Activation
+from neuromirror.dynamics.activations import ACTIVATIONS, Activation, function_of
 from neuromirror.rules.rule import Rule
 
 FloatArray = NDArray[np.float64]
@@ -142,10 +142,14 @@ class Plan:
         """Return the activation function of a population's cells."""
         return ACTIVATIONS[self.description.cells[self.description.populations[population].cell].activation]
 
+    def slope_of_y(self, population: str) -> str:
+        """Return φ' as a gate computes it, as an expression in the signal ``y``: 0 where the code clips it at zero."""
+        slope = self.activation(population).slope_of_y
+        return f"({slope})*int(y > 0)" if self.non_negative else slope
+
     def slope(self, population: str, y: Any) -> Any:
-        """Return φ' as a gate computes it from a population's signals: 0 where the code clips them at zero."""
-        slope = self.activation(population).slope(y)
-        return slope * (y > 0) if self.non_negative else slope
+        """Return φ' as a gate computes it from a population's signals; see `slope_of_y`."""
+        return function_of(self.slope_of_y(population), "y")(y)
 
     def default_bias(self, population: str) -> float:
         """Return b⁻ of Appendix B for the rate backends: φ(b⁻) = β, and 0 for a zero-mean code."""

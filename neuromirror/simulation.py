@@ -153,7 +153,7 @@ def run(
     ----------
     circuit : Circuit, str or Path
         A circuit, its file, or the name of a shipped one.
-    backend : {"brian2", "torch", "reference"}
+    backend : {"brian2", "torch", "brian2-rate", "reference"}
         What simulates it.
     seed : int
         Root of all random streams.

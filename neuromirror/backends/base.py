@@ -89,6 +89,7 @@ class Backend(Protocol):
 
 _MODULES = {
     "brian2": "neuromirror.backends.brian2.run",
+    "brian2-rate": "neuromirror.backends.brian2.rate",
     "reference": "neuromirror.backends.reference",
     "torch": "neuromirror.backends.torch.run",
 }

@@ -82,6 +82,13 @@ BACKENDS: MappingProxyType[str, Capabilities] = MappingProxyType(
             noise_laws=frozenset({"gaussian"}),
             transports=frozenset({"none"}),
         ),
+        "brian2-rate": Capabilities(
+            name="brian2-rate",
+            about="rates as Brian2 equations, one time step an example, for checks",
+            needs="brian2",
+            install="pip install neuromirror",
+            **_RATE,
+        ),
         "reference": Capabilities(
             name="reference",
             about="rates in NumPy, one synapse at a time: the oracle of the others",

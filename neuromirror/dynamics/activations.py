@@ -1,24 +1,38 @@
-"""Activation functions φ of the rate backends (eq. 1), and φ' as the gate projection computes it from y (eq. 3)."""
+"""Activation functions φ of the rate backends (eq. 1), and φ' as the gate projection computes it from y (eq. 3).
+
+Each is written once, as an expression that Brian2 can be handed; scalars and arrays evaluate the same text.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from types import MappingProxyType
 from typing import Any
 
 
+@cache
+def function_of(expression: str, *arguments: str) -> Callable[..., Any]:
+    """Return an expression of this module as a function of its names, for scalars and for arrays of any library.
+
+    ``int(condition)`` makes a number of a truth value, as Brian2 wants it; other arithmetic takes truth values as they
+    are.
+    """
+    return eval(f"lambda {', '.join(arguments)}: {expression}", {"__builtins__": {}, "int": lambda truth: truth})
+
+
 @dataclass(frozen=True, kw_only=True)
 class Activation:
-    """A nonlinearity, for scalars and for arrays of any library.
+    """A nonlinearity.
 
     Attributes
     ----------
-    phi : callable
-        ``phi(u, tanh)``: the output; `tanh` is the caller's own hyperbolic tangent.
-    slope : callable
-        ``slope(y)``: φ' as a function of the output y, which is all that a feedback cell receives of it (8.4).
+    phi_of_u : str
+        The output φ as an expression in ``u``, which may call ``tanh``.
+    slope_of_y : str
+        φ' as an expression in the output ``y``, which is all that a feedback cell receives of it (8.4).
     inverse : callable
         The default bias b⁻ with φ(b⁻) = β (Appendix B); raises ValueError where no neighbourhood of β has a positive
         derivative.
@@ -26,10 +40,18 @@ class Activation:
         Whether outputs can be read as firing rates.
     """
 
-    phi: Callable[[Any, Callable[[Any], Any]], Any]
-    slope: Callable[[Any], Any]
+    phi_of_u: str
+    slope_of_y: str
     inverse: Callable[[float], float]
     non_negative: bool
+
+    def phi(self, u: Any, tanh: Callable[[Any], Any]) -> Any:
+        """Return the output for a scalar or an array; `tanh` is the caller's own hyperbolic tangent."""
+        return function_of(self.phi_of_u, "u", "tanh")(u, tanh)
+
+    def slope(self, y: Any) -> Any:
+        """Return φ' for outputs, a scalar or an array."""
+        return function_of(self.slope_of_y, "y")(y)
 
 
 def _inverse_relu(beta: float) -> float:
@@ -52,18 +74,14 @@ def _inverse_rectified_tanh(beta: float) -> float:
 
 ACTIVATIONS: MappingProxyType[str, Activation] = MappingProxyType(
     {
-        "linear": Activation(
-            phi=lambda u, tanh: u, slope=lambda y: 1.0 + 0.0 * y, inverse=lambda beta: beta, non_negative=False
-        ),
+        "linear": Activation(phi_of_u="u", slope_of_y="1.0 + 0.0*y", inverse=lambda beta: beta, non_negative=False),
         "relu": Activation(
-            phi=lambda u, tanh: u * (u > 0), slope=lambda y: 1.0 * (y > 0), inverse=_inverse_relu, non_negative=True
+            phi_of_u="u*int(u > 0)", slope_of_y="1.0*int(y > 0)", inverse=_inverse_relu, non_negative=True
         ),
-        "tanh": Activation(
-            phi=lambda u, tanh: tanh(u), slope=lambda y: 1.0 - y * y, inverse=_inverse_tanh, non_negative=False
-        ),
+        "tanh": Activation(phi_of_u="tanh(u)", slope_of_y="1.0 - y*y", inverse=_inverse_tanh, non_negative=False),
         "rectified_tanh": Activation(
-            phi=lambda u, tanh: tanh(u) * (u > 0),
-            slope=lambda y: (1.0 - y * y) * (y > 0),
+            phi_of_u="tanh(u)*int(u > 0)",
+            slope_of_y="(1.0 - y*y)*int(y > 0)",
             inverse=_inverse_rectified_tanh,
             non_negative=True,
         ),

@@ -273,7 +273,7 @@ def _products(node: ast.expr, left: list[Term], right: list[Term]) -> list[Term]
     if len(left) * len(right) > _MAX_TERMS:
         raise ExpressionError(
             f"'{ast.unparse(node)}' is a sum of more than {_MAX_TERMS} products, too many to compute for arrays. "
-            "Write it with fewer, or use --backend reference."
+            "Write it with fewer, or use --backend brian2-rate or reference."
         )
     return [a.times(b) for a in left for b in right]
 
@@ -303,5 +303,5 @@ def _terms(node: ast.expr) -> list[Term]:
             return product
     raise ExpressionError(
         f"'{ast.unparse(node)}' mixes both sides of the synapse in a way that is no sum of products, "
-        "so it cannot be computed for arrays. Write it as a sum of products, or use --backend reference."
+        "so it cannot be computed for arrays. Write it as a sum of products, or use --backend brian2-rate or reference."
     )

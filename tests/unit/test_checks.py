@@ -377,15 +377,30 @@ CASES = [
 WARNINGS = {"no-mirror", "noisy-layer-driven", "noisy-neighbours"}
 
 UNABLE = [
-    ("brian2", "code.kind", ("code.kind=zero_mean", "code.beta="), "reference or torch"),
-    ("brian2", "projections.B1.transport", ("projections.B1.transport=exact", "modes.mirror.learn="), "reference or t"),
-    ("brian2", "projections.B1.transport", ("projections.B1.transport=sign", "modes.mirror.learn="), "reference or t"),
-    ("brian2", "modes.mirror.noise.y0.law", ("modes.mirror.noise.y0.law=rademacher",), "reference or torch"),
+    ("brian2", "code.kind", ("code.kind=zero_mean", "code.beta="), "brian2-rate or reference or torch"),
+    (
+        "brian2",
+        "projections.B1.transport",
+        ("projections.B1.transport=exact", "modes.mirror.learn="),
+        "brian2-rate or r",
+    ),
+    (
+        "brian2",
+        "projections.B1.transport",
+        ("projections.B1.transport=sign", "modes.mirror.learn="),
+        "brian2-rate or r",
+    ),
+    (
+        "brian2",
+        "modes.mirror.noise.y0.law",
+        ("modes.mirror.noise.y0.law=rademacher",),
+        "brian2-rate or reference or torch",
+    ),
+    ("torch", "rules.mirror.drive", ("rules.mirror.drive=tanh(pre*post)",), "brian2 or brian2-rate or reference"),
     ("torch", "populations.y1.norm", ('populations.y1.norm={kind="batch_norm"}',), "No backend"),
-    ("brian2", "populations.d1.shares", ("populations.d1.shares=y1",), "reference or torch"),
+    ("brian2", "populations.d1.shares", ("populations.d1.shares=y1",), "brian2-rate or reference or torch"),
     ("torch", "rules.forward.updater.kind", ("rules.forward.updater={kind='sgd', rate=1}",), "No backend"),
     ("torch", "rules.forward.updater.normalise", ("rules.forward.updater.normalise.per=target",), "No backend"),
-    ("torch", "rules.mirror.drive", ("rules.mirror.drive=tanh(pre*post)",), "brian2 or reference"),
 ]
 
 
@@ -451,7 +466,10 @@ def test_a_backend_without_an_activation_or_connector_refuses_it(lacks: str, pat
     problems = unsupported(figure1().description, poor, lambda _: ("circuit.toml", 7))
     problem = next(one for one in problems if one.path == path)
     assert (problem.file, problem.line) == ("circuit.toml", 7)
-    assert f"'{value}' (it has: one_to_one, tanh). Use --backend brian2 or reference or torch." in problem.message
+    assert (
+        f"'{value}' (it has: one_to_one, tanh). Use --backend brian2 or brian2-rate or reference or torch."
+        in problem.message
+    )
 
 
 def test_figure1_runs_on_every_backend() -> None:

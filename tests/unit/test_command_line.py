@@ -81,7 +81,7 @@ def test_check_prints_size_hashes_and_backends(call: Call, folder: Path) -> None
         "forward   8 parameters, 1 weighted array\n"
         f"circuit   {circuit.sha256}\n"
         f"protocol  {circuit.protocol_sha256}\n"
-        "runs on   brian2, reference, torch\n",
+        "runs on   brian2, brian2-rate, reference, torch\n",
         "",
     )
     assert contents(folder) == {}
@@ -93,7 +93,7 @@ def test_check_reads_a_file_and_its_changes(call: Call, folder: Path) -> None:
                    "--set", "modes.mirror.learn=")  # fmt: skip
     assert outcome.code == 0
     assert outcome.out.startswith("mine: 4 populations")
-    assert "runs on   reference, torch\n" in outcome.out
+    assert "runs on   brian2-rate, reference, torch\n" in outcome.out
 
 
 @pytest.mark.parametrize("backend", list(BACKENDS))
@@ -116,7 +116,10 @@ def test_check_reports_every_problem_in_a_line_of_its_own(call: Call, folder: Pa
 
 def test_check_for_a_backend_that_cannot_run_it(call: Call) -> None:
     outcome = call("check", "figure1", "--backend", "brian2", "--set", "code.kind=zero_mean", "--set", "code.beta=")
-    assert_refused(outcome, r"code\.kind: backend 'brian2' has no code 'zero_mean' .* Use --backend reference or torch")
+    assert_refused(
+        outcome,
+        r"code\.kind: backend 'brian2' has no code 'zero_mean' .* Use --backend brian2-rate or reference or torch",
+    )
 
 
 def test_a_warning_is_printed_and_the_command_goes_on(call: Call) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 
 from neuromirror.backends.brian2 import equations
 from neuromirror.backends.brian2.cells import cell_values
+from neuromirror.backends.brian2.drives import CELL_NAMES, SYNAPSE_NAMES, run_drive
 from neuromirror.backends.brian2.grid import Grid
 from neuromirror.backends.brian2.layout import Layout
 from neuromirror.backends.brian2.tables import OVER_TIME, table_values
@@ -220,15 +221,14 @@ class SpikingNetwork:
             self.cells.run_regularly(follow, dt=tick, order=0, name="follow_baselines")
         for number, (name, learners) in enumerate(self.layout.learners.items()):
             if name in self.arrays:
-                code = _update(number, "w", learners, _SYNAPSE_NAMES)
-                self.arrays[name].run_regularly(code, dt=tick, order=1, name=f"learn_weights_{name}")
+                code = _update(number, "w", learners, SYNAPSE_NAMES)
+                run_drive(self.arrays[name], code, dt=tick, order=1, name=f"learn_weights_{name}")
                 self.monitors[name] = self._monitor(self.arrays[name], "w", f"snapshots_weights_{name}")
             else:
-                code = _update(number, "b", learners, _CELL_NAMES)
+                code = _update(number, "b", learners, CELL_NAMES)
                 here = self.layout.cells(learners[0].target)
-                self.cells[here.start : here.stop].run_regularly(
-                    code, dt=tick, order=1, name=f"learn_bias_{learners[0].target}"
-                )
+                mine, label = self.cells[here.start : here.stop], f"learn_bias_{learners[0].target}"
+                run_drive(mine, code, dt=tick, order=1, name=label)
                 if BIASES not in self.monitors:
                     self.monitors[BIASES] = self._monitor(self.cells, "b", "snapshots_bias")
 
@@ -259,24 +259,6 @@ _AXON_EFFECT = {
     "compare": "synaptic_post += on_now*is_compare*jump_post",
     "gate": "gate_trace_post += on_now*is_gate*gate_kick",
     "error": "error_trace_post += on_now*is_error*signal_kick_pre",
-}
-_SYNAPSE_NAMES = {
-    "pre": "signal_pre",
-    "post": "signal_post",
-    "beta_pre": "beta_pre",
-    "beta_post": "beta_post",
-    "noise_pre": "noise_pre",
-    "noise_post": "noise_post",
-    "error": "error_post",
-    "cross": "cross_post",
-}
-_CELL_NAMES = {
-    "post": "signal",
-    "beta_post": "beta",
-    "noise_post": "noise",
-    "error": "error",
-    "cross": "cross",
-    "w": "b",
 }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import tempfile
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from neuromirror.backends.brian2 import standalone
 from neuromirror.backends.brian2.cells import cell_values
 from neuromirror.backends.brian2.losses import mean_loss, window_losses
 from neuromirror.backends.brian2.network import BIASES, SpikingNetwork
+from neuromirror.backends.brian2.runtime import quieten, stop_if_interrupted, use_runtime
 from neuromirror.backends.brian2.tables import table_values
 from neuromirror.errors import RequestError
 from neuromirror.plan import FloatArray, Plan
@@ -64,27 +64,19 @@ class _Brian2:
 
     def run(self, plans: list[Plan], recorders: list[Recorder], options: Options) -> None:
         """Run plans that differ in their seed only; a standalone program is built once for all of them."""
-        _quieten()
+        quieten()
         target = self.target(plans[0], options, len(plans))
         if target == "cpp_standalone":
             _run_standalone(plans, recorders, options)
             return
-        b2.set_device("runtime")
-        b2.prefs.codegen.target = target
+        use_runtime(target)
         for plan, recorder in zip(plans, recorders, strict=True):
             spiking = SpikingNetwork(plan, options.points)
             b2.seed(seeds.integer(plan.seed, "brian2"))
             duration = _duration(spiking)
             spiking.network.run(duration, report=_reporter(recorder), report_period=0.2 * b2.second, namespace={})
             _harvest(spiking, plan, recorder, float(spiking.network.t / b2.second))
-            _stop_if_interrupted()
-
-
-def _stop_if_interrupted() -> None:
-    """Raise what Brian2 swallows: it answers Ctrl-C by ending the simulation early, as if that were all."""
-    if b2.Network._globally_stopped:
-        b2.Network._globally_stopped = False
-        raise KeyboardInterrupt
+            stop_if_interrupted()
 
 
 def _duration(spiking: SpikingNetwork) -> Any:
@@ -126,7 +118,7 @@ def _run_standalone(plans: list[Plan], recorders: list[Recorder], options: Optio
                 reached_s = min(float(completed * _duration(spiking) / b2.second), end_s)
                 _harvest(spiking, plan, recorder, reached_s)
                 recorder.progress(reached_s)
-                _stop_if_interrupted()
+                stop_if_interrupted()
         finally:
             b2.device.reinit()
             b2.set_device("runtime")
@@ -205,12 +197,6 @@ def _reporter(recorder: Recorder) -> Callable[..., None]:
         recorder.progress(float(completed * duration / b2.second))
 
     return report
-
-
-def _quieten() -> None:
-    """Leave Brian2's own messages to the log file: warnings that matter are ours."""
-    b2.BrianLogger.suppress_name("method_choice")
-    logging.getLogger("brian2").setLevel(logging.ERROR)
 
 
 backend = _Brian2()

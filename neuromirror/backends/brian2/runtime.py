@@ -1,0 +1,26 @@
+"""Brian2's runtime device: which code it makes, what it says, and how Ctrl-C ends it."""
+
+from __future__ import annotations
+
+import logging
+
+import brian2 as b2
+
+
+def use_runtime(target: str) -> None:
+    """Have Brian2 run here and now, with the code of a target: ``numpy`` or ``cython``."""
+    b2.set_device("runtime")
+    b2.prefs.codegen.target = target
+
+
+def quieten() -> None:
+    """Leave Brian2's own messages to the log file: warnings that matter are ours."""
+    b2.BrianLogger.suppress_name("method_choice")
+    logging.getLogger("brian2").setLevel(logging.ERROR)
+
+
+def stop_if_interrupted() -> None:
+    """Raise what Brian2 swallows: it answers Ctrl-C by ending the simulation early, as if that were all."""
+    if b2.Network._globally_stopped:
+        b2.Network._globally_stopped = False
+        raise KeyboardInterrupt
