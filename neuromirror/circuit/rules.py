@@ -24,10 +24,12 @@ def drive_of(text: str, constants: dict[str, float]) -> Drive:
     Raises
     ------
     ExpressionError
-        If it is neither.
+        If it is neither, or has a part that is no number whatever the synapse sees.
     """
     known = library()
-    return Drive(known[text].drive if text in known else text, constants)
+    drive = Drive(known[text].drive if text in known else text, constants)
+    drive.check_numbers()
+    return drive
 
 
 def _plain_updater(updater: Updater) -> PlainUpdater:

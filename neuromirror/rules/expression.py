@@ -196,6 +196,24 @@ class Drive:
         """
         return self._whole.evaluate({**self.constants, **values}, functions)
 
+    def check_numbers(self) -> None:
+        """Compute every part that names no variable.
+
+        Raises
+        ------
+        ExpressionError
+            If one is no finite number, whatever the synapse sees.
+        """
+        for part in _numbers(self._tree):
+            text = ast.unparse(part)
+            try:
+                value = _factor(text).evaluate(self.constants, FUNCTIONS)
+                finite = not isinstance(value, complex) and math.isfinite(value)
+            except (ArithmeticError, ValueError):
+                finite = False
+            if not finite:
+                raise ExpressionError(f"'{text}' is not a finite number.")
+
     @cached_property
     def terms(self) -> tuple[Term, ...]:
         """The drive as a sum of products of one-sided factors.
@@ -267,6 +285,21 @@ def _is_small_number(node: ast.expr) -> bool:
 
 def _names(node: ast.AST) -> Iterator[str]:
     return (part.id for part in ast.walk(node) if isinstance(part, ast.Name))
+
+
+def _numbers(node: ast.AST) -> Iterator[ast.expr]:
+    """Yield the largest parts of an expression that name no variable; of a divisor, its inverse."""
+    if any(name in VARIABLES for name in _names(node)):
+        for child in ast.iter_child_nodes(node):
+            yield from _numbers(child)
+        if (
+            isinstance(node, ast.BinOp)
+            and isinstance(node.op, ast.Div)
+            and not set(_names(node.right)) & set(VARIABLES)
+        ):
+            yield ast.BinOp(ast.Constant(1), ast.Div(), node.right)
+    elif isinstance(node, ast.BinOp | ast.UnaryOp | ast.Call):
+        yield node
 
 
 def _products(node: ast.expr, left: list[Term], right: list[Term]) -> list[Term]:

@@ -1,4 +1,4 @@
-"""The vectorised backend computes what the reference computes cell by cell, on circuits that hypothesis makes up."""
+"""Torch and Brian2 compute what the reference computes cell by cell, on circuits that hypothesis makes up."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import re
 
 import numpy as np
 import pytest
+from chosen_circuits import circuits
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from random_circuits import ACTIVATIONS, RATE_BACKENDS, Kept, circuits, simulate
 
+from experiments.in_memory import Kept, simulate
+from experiments.random_circuits import ACTIVATIONS, RATE_BACKENDS
 from neuromirror.circuit.circuit import Circuit
+from neuromirror.circuit.load import load
 from neuromirror.plan import make_plan
 from neuromirror.rules.expression import FUNCTIONS, VARIABLES
 from neuromirror.simulation import alignment_of
@@ -48,6 +51,30 @@ def test_torch_equals_the_reference(circuit: Circuit, seed: int) -> None:
     assert_same(circuit, simulate(circuit, "torch", seed, points=20, dtype="float32"), reference, 1e-5)
 
 
+@settings(made_up, max_examples=25)
+@given(circuit=circuits(), seed=seeds)
+def test_brian2_equals_the_reference(circuit: Circuit, seed: int) -> None:
+    reference = simulate(circuit, "reference", seed, points=20)
+    assert_same(circuit, simulate(circuit, "brian2-rate", seed, points=20), reference, 1e-9)
+
+
+@pytest.mark.slow
+@settings(made_up, max_examples=500)
+@given(circuit=circuits(), seed=seeds)
+def test_all_agree_on_many_circuits(circuit: Circuit, seed: int) -> None:
+    reference = simulate(circuit, "reference", seed, points=20)
+    for backend in ("torch", "brian2-rate"):
+        assert_same(circuit, simulate(circuit, backend, seed, points=20), reference, 1e-9)
+
+
+@pytest.mark.parametrize("drive", ["tanh(post*pre)", "exp(-(post - w*pre)**2)", "abs(pre - post)/(1 + (pre*post)**2)"])
+def test_brian2_and_the_reference_compute_drives_that_do_not_separate(drive: str) -> None:
+    circuit = load("figure1", [f"rules.mirror.drive={drive}", 'schedule=[{mode="mirror", examples=120}]'])
+    found, expected = (simulate(circuit, backend, 2, points=3) for backend in ("brian2-rate", "reference"))
+    assert_same(circuit, found, expected, 1e-9)
+    assert np.abs(expected.snapshots[-1].arrays["B1"] - expected.snapshots[0].arrays["B1"]).max() > 0.1
+
+
 def features(circuit: Circuit) -> set[str]:
     """Return what a circuit makes use of in the modes that its schedule runs."""
     described = circuit.description
@@ -82,8 +109,18 @@ def test_the_circuits_made_up_use_all_that_rates_can() -> None:
     wanted = {
         *(f"{kind} {activation}" for kind in ("zero_mean", "baseline") for activation in ACTIVATIONS),
         *("estimated True", "estimated False", "gaussian", "rademacher", "bias on", "bias blocked", "compare", "k"),
-        *("weight_mirror", "forward", "bias", "rate", "decay", "decay_times_rate", "memory", "memory_from"),
-        *("transport none", "transport exact", "permuted drive", "permuted gate", "permuted error"),
+        *(
+            "weight_mirror",
+            "kolen_pollack",
+            "forward",
+            "bias",
+            "rate",
+            "decay",
+            "decay_times_rate",
+            "memory",
+            "memory_from",
+        ),
+        *("transport none", "transport exact", "transport sign", "permuted drive", "permuted gate", "permuted error"),
         *("layers 2", "layers 3", "layers 4", "phases 1", "phases 2", "phases 3", "learns a bias"),
         *VARIABLES,
         *FUNCTIONS,
@@ -92,7 +129,7 @@ def test_the_circuits_made_up_use_all_that_rates_can() -> None:
 
 
 @given(circuit=circuits(), seed=seeds)
-@settings(made_up, max_examples=15)
+@settings(made_up, max_examples=6)
 def test_the_same_seed_gives_the_same_bits(circuit: Circuit, seed: int) -> None:
     for backend in RATE_BACKENDS:
         first, second = (simulate(circuit, backend, seed).snapshots[-1].arrays for _ in range(2))

@@ -15,9 +15,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from random_circuits import ACTIVATIONS, RATE_BACKENDS, Tables, dense, one_to_one, simulate
 from torch import Tensor
 
+from experiments.in_memory import simulate
+from experiments.random_circuits import ACTIVATIONS, RATE_BACKENDS, Tables, dense, one_to_one
 from neuromirror import seeds
 from neuromirror.circuit.circuit import Circuit
 

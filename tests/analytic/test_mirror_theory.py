@@ -9,10 +9,11 @@ import math
 
 import numpy as np
 import pytest
-from random_circuits import ACTIVATIONS, RATE_BACKENDS, Tables, dense, simulate
 from scipy.special import ndtr
 
 import neuromirror as nm
+from experiments.in_memory import simulate
+from experiments.random_circuits import ACTIVATIONS, RATE_BACKENDS, Tables, dense
 from neuromirror import seeds
 from neuromirror.backends.rate import RateEngine
 from neuromirror.backends.reference import ReferenceEngine

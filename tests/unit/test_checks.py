@@ -256,6 +256,22 @@ CASES = [
     ),
     Case("bad-drive", "rules.mirror.drive", ("rules.mirror.drive=weight_miror",), "Did you mean 'weight_mirror'"),
     Case("bad-drive", "rules.mirror.drive", ("rules.mirror.drive=pre*pots",), "pots"),
+    Case(
+        "bad-drive",
+        "rules.mirror.drive",
+        ("rules.mirror.drive=pre/(2 - 2)",),
+        r"'1 / \(2 - 2\)' is not a finite number",
+    ),
+    Case("bad-drive", "rules.mirror.drive", ("rules.mirror.drive=sqrt(-1.5)*pre",), r"'sqrt\(-1\.5\)' is not a finite"),
+    Case(
+        "bad-drive",
+        "rules.mirror.drive",
+        ("rules.mirror.drive=exp(1000)*pre",),
+        r"'exp\(1000\)' is not a finite number",
+    ),
+    Case(
+        "bad-drive", "rules.mirror.drive", ("rules.mirror.drive=pre*(-2)**0.5",), r"'\(-2\) \*\* 0\.5' is not a finite"
+    ),
     Case("no-rate", "rules.forward.updater", ("rules.forward.updater.rate=",), "a rate or a memory"),
     Case("unstable-decay", "rules.forward.updater", ("rules.forward.updater.decay=200",), "diverges"),
     Case(

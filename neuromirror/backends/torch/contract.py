@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from neuromirror.rules import expression
 from neuromirror.rules.expression import Drive, Factor
 
-FUNCTIONS: Mapping[str, Any] = {
-    "abs": torch.abs,
-    "exp": torch.exp,
-    "sqrt": torch.sqrt,
-    "tanh": torch.tanh,
-    "sign": torch.sign,
-}
+
+def _of_either(name: str, of_number: Callable[[float], float]) -> Callable[[Any], Any]:
+    of_tensor = getattr(torch, name)
+    return lambda x: of_tensor(x) if isinstance(x, Tensor) else of_number(x)
+
+
+FUNCTIONS = {name: _of_either(name, of_number) for name, of_number in expression.FUNCTIONS.items()}
+"""For tensors and, where a drive names none, for its numbers."""
 
 
 def mean_drive(drive: Drive, values: Mapping[str, Any], weight_TS: Tensor) -> Tensor:
