@@ -224,9 +224,10 @@ def run_seeds(
         check_free(folder)
     total_s = plans[0].phases[-1].stop_s
     announce(f"{circuit.name}: {total_s:g} s of simulated time, backend {backend} ({target}), {_seeds(seeds)}")
-    recorders = []
+    recorders, files = [], circuit.to_files("circuit")
+    text = files.pop("circuit.toml").decode()
     for index, (plan, folder) in enumerate(zip(plans, folders, strict=True)):
-        writer = RunWriter.create(folder, _manifest(plan, backend, target), circuit.to_toml())
+        writer = RunWriter.create(folder, _manifest(plan, backend, target), text, files)
         recorders.append(
             RunRecorder(plan, writer, lambda done, k=index: progress(k * total_s + done, len(plans) * total_s))
         )

@@ -31,23 +31,48 @@ def apply(tables: dict[str, Any], change: str, places: Places) -> None:
     name = name.strip()
     if not equals or not name:
         raise RequestError(f'--set {change}: expected dotted.name=value, such as schedule.0.duration="5 s".')
+    put(tables, name, _value(value) if value.strip() else None, places, f"--set {change}")
+
+
+def put(tables: dict[str, Any], name: str, value: Any, places: Places, said: str) -> KeyPath:
+    """Put a value at a dotted name of the tables, note where it comes from, and return the name's keys.
+
+    Parameters
+    ----------
+    tables : dict
+        Changed in place.
+    name : str
+        Names of keys, and numbers of elements, with dots between; the number after the last element adds one.
+    value : object
+        None takes the key out.
+    places : dict
+        Changed in place: what is below the name stands where the change does.
+    said : str
+        What messages call the change.
+
+    Raises
+    ------
+    RequestError
+        If the name leads nowhere.
+    """
     keys = _keys(name, tables)
-    parent = _parent(tables, keys, change)
-    if not value.strip():
+    parent = _parent(tables, keys, said)
+    if value is None:
         try:
             del parent[keys[-1]]
         except (KeyError, IndexError) as error:
-            raise RequestError(f"--set {change}: there is no {name} to take out.") from error
+            raise RequestError(f"{said}: there is no {name} to take out.") from error
         forget(places, tuple(keys), from_list=isinstance(parent, list))
-        return
+        return tuple(keys)
     if isinstance(parent, dict):
-        parent[str(keys[-1])] = _value(value)
+        parent[str(keys[-1])] = value
     elif isinstance(keys[-1], int) and keys[-1] <= len(parent):
-        parent[keys[-1] : keys[-1] + 1] = [_value(value)]
+        parent[keys[-1] : keys[-1] + 1] = [value]
     else:
-        raise RequestError(f"--set {change}: there are {len(parent)} items, from 0 to {len(parent) - 1}.")
+        raise RequestError(f"{said}: there are {len(parent)} items, from 0 to {len(parent) - 1}.")
     forget(places, tuple(keys), from_list=False)
-    places[tuple(keys)] = (f"--set {change}", None)
+    places[tuple(keys)] = (said, None)
+    return tuple(keys)
 
 
 def _keys(name: str, tables: Mapping[str, Any]) -> list[str | int]:
@@ -73,17 +98,17 @@ def _keys(name: str, tables: Mapping[str, Any]) -> list[str | int]:
     return keys
 
 
-def _parent(tables: dict[str, Any], keys: list[str | int], change: str) -> Any:
+def _parent(tables: dict[str, Any], keys: list[str | int], said: str) -> Any:
     here: Any = tables
     for key in keys[:-1]:
         if isinstance(here, dict):
             here = here.setdefault(key, {})
         else:
             if not isinstance(here, list) or not isinstance(key, int) or key >= len(here):
-                raise RequestError(f"--set {change}: there is no {key} here.")
+                raise RequestError(f"{said}: there is no {key} here.")
             here = here[key]
     if not isinstance(here, dict | list):
-        raise RequestError(f"--set {change}: {'.'.join(map(str, keys[:-1]))} is a value, not a table.")
+        raise RequestError(f"{said}: {'.'.join(map(str, keys[:-1]))} is a value, not a table.")
     return here
 
 

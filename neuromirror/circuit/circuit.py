@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
-from collections.abc import Callable
+import os
+import sys
+from collections.abc import Callable, Mapping
 from functools import cached_property
+from pathlib import Path as FilePath
 from typing import Any
 
 import networkx as nx
 import tomli_w
 
+from neuromirror.circuit import changes as changing
 from neuromirror.circuit import templates
+from neuromirror.circuit.array_files import INLINE, beside, packed, with_arrays
+from neuromirror.circuit.arrays import Array
 from neuromirror.circuit.capabilities import capabilities, unsupported
 from neuromirror.circuit.checks import check, check_short_forms
 from neuromirror.circuit.description import CIRCUIT_PARTS, PROTOCOL_PARTS, Description
+from neuromirror.circuit.files import Places
 from neuromirror.circuit.graph import build_graph
+from neuromirror.circuit.lesions import lesioned
 from neuromirror.circuit.methods import not_local, overlaid
 from neuromirror.circuit.validate import Path, validate
-from neuromirror.errors import CircuitError, Problem
+from neuromirror.errors import CircuitError, Problem, RequestError
 
 
 def _nowhere(path: Path) -> tuple[None, None]:
@@ -32,7 +39,7 @@ class Circuit:
     Parameters
     ----------
     tables : dict
-        What a circuit file says, as `tomllib` reads it.
+        What a circuit file says, as `tomllib` reads it; arrays and numbers may be NumPy's.
     locate : callable, optional
         Gives file and line of a key path, for messages.
 
@@ -45,9 +52,11 @@ class Circuit:
     def __init__(
         self, tables: dict[str, Any], *, locate: Callable[[Path], tuple[str | None, int | None]] = _nowhere
     ) -> None:
-        self._tables = copy.deepcopy(tables)
+        self._tables, problems, lost = with_arrays(tables, locate)
         self._locate = locate
         self._validation = validate(self._tables, locate)
+        self._validation.problems[:0] = problems
+        self._validation.dropped |= lost
 
     def __repr__(self) -> str:
         described = self._validation.description
@@ -103,7 +112,7 @@ class Circuit:
 
     def expand(self) -> Circuit:
         """Return the circuit in its long form, every default and every short form written out."""
-        return Circuit(self._dump())
+        return Circuit(_tables(self.description))
 
     @cached_property
     def graph(self) -> nx.MultiDiGraph:
@@ -138,25 +147,110 @@ class Circuit:
         return not_local(self.description)
 
     def to_toml(self) -> str:
-        """Return the expanded circuit as the text of a circuit file."""
-        return tomli_w.dumps(self._dump())
+        """Return the expanded circuit as the text of a circuit file, its arrays written out."""
+        return tomli_w.dumps(beside(_tables(self.description), "", sys.maxsize)[0])
+
+    def to_files(self, stem: str) -> dict[str, bytes]:
+        """Return the expanded circuit as files by name: ``STEM.toml``, and ``STEM.safetensors`` if it has large arrays.
+
+        Arrays of more than a thousand numbers count as large.
+        """
+        file = f"{stem}.safetensors"
+        tables, arrays = beside(_tables(self.description), file, INLINE)
+        text = {f"{stem}.toml": tomli_w.dumps(tables).encode()}
+        return {**text, file: packed(arrays)} if arrays else text
+
+    def save(self, path: str | FilePath) -> FilePath:
+        """Write the expanded circuit to a file that `neuromirror.load` reads; large arrays go beside it.
+
+        Parameters
+        ----------
+        path : str or Path
+            A name that ends in ``.toml``. What was there is replaced; a folder that does not exist is made.
+
+        Raises
+        ------
+        CircuitError
+            If the circuit has errors.
+        RequestError
+            If it cannot be written there.
+        """
+        path = FilePath(path)
+        if path.suffix != ".toml":
+            raise RequestError(f"{path}: a circuit file ends in .toml. Save it under such a name.")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            for name, content in sorted(self.to_files(path.stem).items()):  # the arrays before what names them
+                unfinished = path.with_name(f"{name}.part")
+                unfinished.write_bytes(content)
+                os.replace(unfinished, path.with_name(name))
+        except OSError as error:
+            raise RequestError(f"{path}: cannot be written ({error.strerror}).") from error
+        return path
 
     def with_changes(self, changes: dict[str, Any]) -> Circuit:
         """Return a circuit with whole top-level tables replaced, such as ``{"schedule": [...]}``."""
         return Circuit({**self._tables, **changes})
 
-    def _dump(self) -> dict[str, Any]:
-        return _tables(self.description)
+    def with_values(self, values: Mapping[str, Any]) -> Circuit:
+        """Return a circuit with values changed by their dotted names, as ``--set`` changes those of a file.
+
+        Parameters
+        ----------
+        values : mapping of str to object
+            What a circuit file could say there, such as ``{"code.beta": "50 Hz", "schedule.0.examples": 200}``; numbers
+            and arrays may be NumPy's. None takes the key out.
+
+        Raises
+        ------
+        RequestError
+            If a name leads nowhere.
+        """
+        tables, places, base = with_arrays(self._tables, self._locate)[0], dict[Path, Any](), self._locate
+        for name, value in values.items():
+            keys = changing.put(tables, name, value, places, f"with_values {name}")
+            if value is None and isinstance(keys[-1], int):  # what follows in the list is not where it was
+                places.setdefault(keys[:-1], base(keys[:-1]))
+        return Circuit(tables, locate=_over(places, base))
+
+    def without(self, *names: str) -> Circuit:
+        """Return the circuit with a lesion: without some populations or projections, wherever they occur.
+
+        With a population go the projections from and to it. A B whose W is gone stays, with nothing to mirror; what
+        learned from an error or a forward signal that no longer arrives does not learn. The result is in the long form.
+
+        Raises
+        ------
+        RequestError
+            If there is nothing of a name, or no population is left.
+        CircuitError
+            If the circuit has errors.
+        """
+        return Circuit(_tables(lesioned(self.description, names)))
 
     def _hash(self, parts: tuple[str, ...]) -> str:
-        dump = self._dump()
+        def digest(array: Array) -> dict[str, Any]:
+            return {"shape": array.shape, "sha256": array.sha256}
+
+        dump = _tables(self.description, digest)
         text = json.dumps({part: dump.get(part) for part in parts}, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _tables(description: Description) -> dict[str, Any]:
-    """Return the tables of an expanded description, in which no motif is left."""
-    return description.model_dump(by_alias=True, exclude_none=True, mode="json", exclude={"motifs", "use"})
+def _tables(description: Description, array: Callable[[Array], Any] = lambda array: array) -> dict[str, Any]:
+    """Return an expanded description, in which no motif is left, as tables, each array as `array` makes it."""
+    written_out = {"motifs", "use"}
+    return description.model_dump(by_alias=True, exclude_none=True, context={"array": array}, exclude=written_out)
+
+
+def _over(places: Places, base: Callable[[Path], tuple[str | None, int | None]]) -> Callable[[Path], Any]:
+    """Return a function that gives the place of a path: that of a change, or else what it was before."""
+
+    def locate(path: Path) -> tuple[str | None, int | None]:
+        changed = next((places[path[:n]] for n in range(len(path), 0, -1) if path[:n] in places), None)
+        return base(path) if changed is None else changed
+
+    return locate
 
 
 def _ordered(description: Description) -> Description:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, PlainSerializer, Tag
 
+from neuromirror.circuit.arrays import Values
 from neuromirror.units import Dimension, Quantity, parse_quantity
 
 SCHEMA = 1
@@ -70,23 +71,6 @@ NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True), Af
 Truth = Annotated[bool, Field(strict=True)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
 Count = Annotated[int, Field(ge=1, le=10**9, strict=True)]
-
-
-def _values(value: object) -> object:
-    if not isinstance(value, list | tuple) or not value:
-        raise ValueError(f"{value!r} is not an array of numbers.")
-    rows = [row if isinstance(row, list | tuple) else [row] for row in value]
-    nested = {isinstance(row, list | tuple) for row in value}
-    if len(nested) > 1 or len({len(row) for row in rows}) > 1:
-        raise ValueError("the rows are not equally long.")
-    entries = [entry for row in rows for entry in row]
-    if not all(isinstance(x, int | float) and not isinstance(x, bool) and abs(x) <= 1e308 for x in entries):
-        raise ValueError("an entry is not a finite number.")
-    numbers = [tuple(float(x) + 0.0 for x in row) for row in rows]
-    return tuple(numbers) if True in nested else tuple(x for row in numbers for x in row)
-
-
-Values = Annotated[tuple[Any, ...], BeforeValidator(_values)]
 
 
 def _kernel(value: object) -> object:
@@ -157,7 +141,8 @@ class Init(Model):
     """How an array of weights or biases begins.
 
     ``normal``: independent Gaussian of sd ``gain``/√(fan-in) (of sd ``gain`` for biases); ``constant``: ``value``
-    everywhere; ``values``: the array itself, (target, source) for weights.
+    everywhere; ``values``: the array itself, (target, source) for weights. A file's ``init = "file"`` is read into
+    ``values`` before.
     """
 
     init: Literal["normal", "constant", "values"] = "normal"

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from neuromirror.circuit.array_files import anchored
 from neuromirror.circuit.changes import forget
 from neuromirror.circuit.files import KeyPath, Places, parse, read, resolve, shipped
 from neuromirror.errors import CircuitError, Problem, RequestError, suggestion
@@ -47,6 +48,7 @@ def extended(
     shown = path.name if path in shipped().values() else str(path)
     base, below = parse(read(path), shown)
     base, below = extended(base, below, file=shown, folder=path.parent, chain=(*chain, path.resolve()))
+    base = anchored(base, path.parent)
     for index, gone in enumerate(without):
         _take_out(base, below, gone, _problem("extends", places, file, "without", index))
     return _merged(base, own, (), below, places), below

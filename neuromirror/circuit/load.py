@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from neuromirror.circuit import changes as changing
+from neuromirror.circuit.array_files import anchored
 from neuromirror.circuit.circuit import Circuit
 from neuromirror.circuit.extends import extended
 from neuromirror.circuit.files import MAX_FILE_BYTES, KeyPath, Place, check_depth, parse, read, resolve, shipped
@@ -68,7 +69,7 @@ def from_text(
                 return places[path[:length]]
         return file, None
 
-    return Circuit(tables, locate=locate)
+    return Circuit(anchored(tables, folder or Path()), locate=locate)
 
 
 def _short_form(path: KeyPath) -> KeyPath:

@@ -39,9 +39,12 @@ class RunWriter:
         self.manifest = manifest
         self._metrics_file = metrics_file
         self._parts = dict.fromkeys(manifest.populations, 0)
+        self._beside: tuple[str, ...] = ()
 
     @classmethod
-    def create(cls, path: Path, manifest: Manifest, circuit_toml: str) -> RunWriter:
+    def create(
+        cls, path: Path, manifest: Manifest, circuit_toml: str, beside: Mapping[str, bytes] | None = None
+    ) -> RunWriter:
         """Make the directory, with its circuit and a manifest that says the run is not complete.
 
         Parameters
@@ -52,6 +55,8 @@ class RunWriter:
             ``complete`` is set to False, and ``invocation.started`` to the present where it is None.
         circuit_toml : str
             The expanded circuit.
+        beside : mapping of str to bytes, optional
+            Further files that it names.
 
         Raises
         ------
@@ -62,6 +67,8 @@ class RunWriter:
             check_free(path)
             path.mkdir(parents=True, exist_ok=True)
             _replace_file(path / "circuit.toml", circuit_toml.encode())
+            for name, content in (beside or {}).items():
+                _replace_file(path / name, content)
             metrics_file = (path / "metrics.jsonl").open("w", encoding="utf-8", newline="\n")
         except OSError as error:
             why = error.strerror or error
@@ -72,6 +79,7 @@ class RunWriter:
         if invocation["started"] is None:
             invocation = {**invocation, "started": _now()}
         writer = cls(path, dataclasses.replace(manifest, complete=False, invocation=invocation), metrics_file)
+        writer._beside = tuple(beside or ())
         writer._write_manifest()
         return writer
 
@@ -155,7 +163,7 @@ class RunWriter:
     def discard(self) -> None:
         """Take the directory away again: nothing has been recorded."""
         self._metrics_file.close()
-        for name in ("circuit.toml", "metrics.jsonl", "manifest.json"):
+        for name in ("circuit.toml", "metrics.jsonl", "manifest.json", *self._beside):
             (self.path / name).unlink(missing_ok=True)
         if not any(self.path.iterdir()):
             self.path.rmdir()

@@ -106,8 +106,7 @@ def init(c: Context, init: Init, path: Path, shape: tuple[int, ...]) -> Iterator
             return
         yield c.problem("no-values", path, 'init = "values" needs values = [...].')
         return
-    rows = init.values
-    found = (len(rows), len(rows[0])) if isinstance(rows[0], tuple) else (len(rows),)
+    found = init.values.shape
     if found != shape:
         what = "(target, source) = " if len(shape) == 2 else ""
         yield c.problem("wrong-shape", (*path, "values"), f"the values are {found}. Expected {what}{shape}.")

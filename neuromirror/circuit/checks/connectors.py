@@ -107,10 +107,9 @@ def _weights(c: Context, path: Path, projection: Projection, source: Shape, targ
             message = f"a connector '{connector}' needs weight = {{ init = \"normal\", gain = 1.0 }}."
             yield c.problem("no-weight", path, message)
         return
-    rows = weight.values
-    if connector == "all_to_all" and weight.init == "values" and rows is not None:
-        shape = (math.prod(target), math.prod(source))
-        found = (len(rows), len(rows[0]) if isinstance(rows[0], tuple) else 0)
+    values = weight.values
+    if connector == "all_to_all" and weight.init == "values" and values is not None:
+        shape, found = (math.prod(target), math.prod(source)), values.shape
         if found != shape:
             yield c.problem(
                 "wrong-shape",
