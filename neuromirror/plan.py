@@ -171,6 +171,11 @@ class Plan:
         """The W of each B that is transported instead of learned; not local."""
         return {n: w for n, w in self.mirrors.items() if self.description.projections[n].transport != "none"}
 
+    @cached_property
+    def masks(self) -> dict[str, FloatArray]:
+        """Where there are synapses, (target, source) of 1 and 0, for the projections that lack some."""
+        return {n: p.mask.numbers.copy() for n, p in self.description.projections.items() if p.mask is not None}
+
     def initial_arrays(self) -> dict[str, FloatArray]:
         """Return the initial weights, (target, source), and biases, (cells,), in float64; names as in the file."""
         drawn = self.drawn_arrays()
@@ -179,7 +184,14 @@ class Plan:
     def drawn_arrays(self) -> dict[str, FloatArray]:
         """Return the initial arrays as they are drawn, before any transport."""
         arrays = {
-            name: initial(p.weight, (self.sizes[p.target], self.sizes[p.source]), self.seed, "weights", name)
+            name: initial(
+                p.weight,
+                (self.sizes[p.target], self.sizes[p.source]),
+                self.seed,
+                "weights",
+                name,
+                mask=self.masks.get(name),
+            )
             for name, p in self.description.projections.items()
             if p.weight is not None
         }
@@ -202,7 +214,9 @@ def make_plan(circuit: Circuit, seed: int, backend: str | None = None) -> Plan:
     return plan
 
 
-def transport(plan: Plan, arrays: Mapping[str, Any], magnitudes: Mapping[str, Any]) -> dict[str, Any]:
+def transport(
+    plan: Plan, arrays: Mapping[str, Any], magnitudes: Mapping[str, Any], masks: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Return the arrays with every transported B made of its W: the only way from a W to a B, and not local.
 
     Parameters
@@ -213,7 +227,10 @@ def transport(plan: Plan, arrays: Mapping[str, Any], magnitudes: Mapping[str, An
     magnitudes : mapping of str to array
         What each B began with: under ``transport = "sign"`` B = |B(0)|·sign(Wᵀ), since a magnitude of today's W would
         be transported too.
+    masks : mapping of str to array, optional
+        The plan's, in the same library; NumPy's by default.
     """
+    masks = plan.masks if masks is None else masks
     changed = dict(arrays)
     for name, forward in plan.transported.items():
         transposed = arrays[forward].T
@@ -221,17 +238,25 @@ def transport(plan: Plan, arrays: Mapping[str, Any], magnitudes: Mapping[str, An
             changed[name] = transposed * 1.0  # an array of its own
         else:
             changed[name] = abs(magnitudes[name]) * (1.0 * (transposed > 0) - 1.0 * (transposed < 0))
+        if name in masks:
+            changed[name] = changed[name] * masks[name]
     return changed
 
 
-def initial(init: Init, shape: tuple[int, ...], seed: int, *names: str) -> FloatArray:
-    """Draw an array as its `Init` says, from the named stream of the seed."""
-    if init.init == "values":
-        return np.array(init.values, dtype=np.float64)
-    if init.init == "constant":
-        return np.full(shape, init.value)
-    fan_in = shape[1] if len(shape) == 2 else 1
-    return seeds.stream(seed, *names).standard_normal(shape) * (init.gain / math.sqrt(fan_in))
+def initial(init: Init, shape: tuple[int, ...], seed: int, *names: str, mask: FloatArray | None = None) -> FloatArray:
+    """Draw an array as its `Init` says, from the named stream of the seed.
+
+    Where a mask has no synapse the weight is 0, and the fan-in of a cell is the number of synapses that it has. The
+    mask moves no other draw.
+    """
+    if init.init == "normal":
+        fan_in: Any = shape[1] if len(shape) == 2 else 1
+        if mask is not None:
+            fan_in = np.maximum(mask.sum(axis=1, keepdims=True), 1.0)
+        drawn = seeds.stream(seed, *names).standard_normal(shape) * (init.gain / np.sqrt(fan_in))
+    else:
+        drawn = np.array(init.values, dtype=np.float64) if init.init == "values" else np.full(shape, init.value)
+    return drawn if mask is None else np.where(mask > 0, drawn, 0.0)
 
 
 def _mode_plan(description: Description, name: str, mode: Mode) -> ModePlan:

@@ -100,9 +100,11 @@ class ReferenceEngine:
 
     def learn(self, mode: ModePlan, learner: Learner, step: Step, beta: Mapping[str, FloatArray]) -> None:
         """Update every synapse of an array from what it alone can see."""
-        array = self._arrays[learner.name]
-        updated = np.empty_like(array)
+        array, mask = self._arrays[learner.name], self.plan.masks.get(learner.name)
+        updated = np.zeros_like(array)
         for index in np.ndindex(*array.shape):
+            if mask is not None and not mask[index]:
+                continue
             try:
                 drives = [
                     learner.rule.drive.evaluate(self._seen(mode, learner, example, index, beta))

@@ -34,7 +34,8 @@ class Stimulus:
         assert described is not None
         for name, array in self.plan.initial_arrays().items():
             gain = described.gain if array.ndim == 2 else described.bias_gain
-            found[name] = initial(Init(gain=gain), array.shape, self.plan.seed, "teacher", name)
+            mask = self.plan.masks.get(name)
+            found[name] = initial(Init(gain=gain), array.shape, self.plan.seed, "teacher", name, mask=mask)
         return found
 
     def draw(self, mode: ModePlan, examples: int) -> tuple[dict[str, FloatArray], dict[str, FloatArray]]:

@@ -195,6 +195,8 @@ class Projection(Model):
     Without a ``role`` the synapses excite and inhibit through weights; ``drive`` makes the target mimic the source
     (eq. 6), ``gate`` multiplies the target's feedback input by φ' of the source (eq. 3), and ``error`` brings the
     source's deviation from its baseline to the target's learning rule without driving it (eq. 4).
+
+    ``mask`` says of an all_to_all projection which synapses there are: (target, source), 1 or 0.
     """
 
     source: str
@@ -212,6 +214,7 @@ class Projection(Model):
     groups: Count = 1
     pool: Literal["max", "average"] | None = None
     join: Literal["before", "after"] | None = None
+    mask: Values | None = None
 
 
 class Normalise(Model):

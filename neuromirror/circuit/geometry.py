@@ -66,6 +66,8 @@ def weights_of(description: Description, name: str) -> int:
     ends = [description.populations.get(end) for end in (projection.source, projection.target)]
     if projection.weight is None or None in ends:
         return 0
+    if projection.mask is not None:
+        return int((projection.mask.numbers != 0).sum())
     source, target = (end.shape for end in ends if end is not None)
     return math.prod(weight_shape(projection, source, target) or (0,))
 

@@ -138,6 +138,10 @@ CASES = [
     Case("feedback-bias", "populations.d0.bias", ("populations.d0.bias={}",), "only cells of the forward path"),
     Case("unused-values", "populations.y1.bias.values", ("populations.y1.bias.values=[1, 2]",), "uses no values"),
     Case("unused-values", "projections.W1.weight.values", ("projections.W1.weight.values=[1, 2]",), "uses no values"),
+    Case("mask", "projections.x1.mask", ("projections.x1.mask=[[1, 0], [0, 1]]",), "only an all_to_all connector"),
+    Case("mask", "projections.W1.mask", ("projections.W1.mask=[[1, 0, 1], [0, 1, 0.5]]",), r"found 0\.5\. Expected 1"),
+    Case("mask", "projections.W1.mask", ("projections.W1.mask=[[0, 0, 0], [0, 0, 0]]",), "no synapse at all"),
+    Case("wrong-shape", "projections.W1.mask", ("projections.W1.mask=[[1, 0], [0, 1]]",), r"the mask is \(2, 2\)"),
     Case("no-values", "populations.y1.bias", ("populations.y1.bias.init=values",), r"needs values = \[\.\.\.\]"),
     Case("no-values", "projections.W1.weight", ("projections.W1.weight.init=values",), r"needs values"),
     Case(

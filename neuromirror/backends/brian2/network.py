@@ -141,8 +141,9 @@ class SpikingNetwork:
         targets, sources = np.meshgrid(
             np.arange(target.start, target.stop), np.arange(source.start, source.stop), indexing="ij"
         )
-        synapses.connect(i=sources.ravel(), j=targets.ravel())
-        synapses.w = self.plan.initial_arrays()[name].ravel()
+        there = self.layout.synapses(name)
+        synapses.connect(i=sources.ravel()[there], j=targets.ravel()[there])
+        synapses.w = self.plan.initial_arrays()[name].ravel()[there]
         self.arrays[name] = synapses
         if transmits:
             code = f"on_now = transmits_{name}(mode_of(t)*second)\n"

@@ -132,7 +132,7 @@ def _arguments(spiking: SpikingNetwork, plan: Plan) -> dict[Any, Any]:
             arguments[spiking.tables[name]] = values
     arrays = plan.initial_arrays()
     for name, synapses in spiking.arrays.items():
-        arguments[synapses.w] = arrays[name].ravel()
+        arguments[synapses.w] = arrays[name].ravel()[spiking.layout.synapses(name)]
     values = cell_values(spiking.layout, plan)
     arguments[spiking.cells.v] = values["v"]
     arguments[spiking.cells.b] = values["b"]
@@ -183,7 +183,9 @@ def _snapshots(spiking: SpikingNetwork, plan: Plan) -> Callable[[int], dict[str,
         arrays = {}
         for name in spiking.layout.learners:
             if name in spiking.arrays:
-                arrays[name] = recorded[name][:, k].reshape(shapes[name])
+                array = np.zeros(shapes[name])
+                array.flat[spiking.layout.synapses(name)] = recorded[name][:, k]
+                arrays[name] = array
             else:
                 here = spiking.layout.cells(name.removesuffix(".bias"))
                 arrays[name] = recorded[BIASES][here, k].copy()

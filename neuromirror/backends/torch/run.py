@@ -26,6 +26,7 @@ class TorchEngine:
         self.plan, self.dtype, self.device = plan, dtype, device
         self._arrays = {name: self._tensor(array) for name, array in plan.initial_arrays().items()}
         self._magnitudes = {name: self._tensor(array) for name, array in plan.drawn_arrays().items()}
+        self._masks = {name: self._tensor(array) for name, array in plan.masks.items()}
         self._signals: dict[str, Tensor] = {}
         self._noise: dict[str, Tensor] = {}
         self._loss = 0.0
@@ -66,7 +67,10 @@ class TorchEngine:
         baselines = {name: self._tensor(array) for name, array in beta.items()}
         array = self._arrays[learner.name]
         mean = mean_drive(learner.rule.drive, self._seen(mode, learner, baselines), array)
-        self._arrays[learner.name] = step.keep * array + step.step * mean
+        updated = step.keep * array + step.step * mean
+        if learner.name in self._masks:
+            updated = torch.where(self._masks[learner.name] > 0, updated, 0.0)
+        self._arrays[learner.name] = updated
 
     def _seen(self, mode: ModePlan, learner: Learner, beta: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return what the synapses of an array see."""
@@ -88,7 +92,7 @@ class TorchEngine:
 
     def refresh(self) -> None:
         """Make every transported B of its W."""
-        self._arrays = transport(self.plan, self._arrays, self._magnitudes)
+        self._arrays = transport(self.plan, self._arrays, self._magnitudes, self._masks)
 
     def arrays(self) -> dict[str, FloatArray]:
         """Return all weights and biases as float64."""

@@ -28,6 +28,7 @@ def check_projections(c: Context) -> Iterator[Problem]:
             continue
         yield from _ends(c, path, projection)
         shapes = (c.circuit.populations[end].shape for end in (projection.source, projection.target))
+        yield from _mask(c, path, projection, (target, source))
         yield from check_connector(c, path, projection, *shapes)
         total += weights_of(c.circuit, name)
     if total > MAX_WEIGHTS:
@@ -60,6 +61,22 @@ def _ends(c: Context, path: Path, projection: Projection) -> Iterator[Problem]:
             f"weights connect cells of one path; {projection.source} is {source.path} and {projection.target} is "
             f"{target.path}. Give a cross-projection its role: drive, gate or error.",
         )
+
+
+def _mask(c: Context, path: Path, projection: Projection, shape: tuple[int, int]) -> Iterator[Problem]:
+    if projection.mask is None:
+        return
+    where, entries = (*path, "mask"), projection.mask.numbers
+    if projection.connector != "all_to_all":
+        yield c.problem("mask", where, "only an all_to_all connector has a mask. Take it out.")
+    elif entries.shape != shape:
+        yield c.problem("wrong-shape", where, f"the mask is {entries.shape}. Expected (target, source) = {shape}.")
+    elif (others := entries[(entries != 0) & (entries != 1)]).size:
+        yield c.problem(
+            "mask", where, f"found {others[0]:g}. Expected 1 where there is a synapse, 0 where there is none."
+        )
+    elif not entries.any():
+        yield c.problem("mask", where, "there is no synapse at all. Take the projection out.")
 
 
 def check_mirrors(c: Context) -> Iterator[Problem]:
