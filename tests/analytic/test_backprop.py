@@ -193,13 +193,25 @@ def nets(draw: st.DrawFn) -> Net:
 
 DEEP = Net(sizes=[4, 5, 5, 3], activations=["relu"] * 4, beta_Hz=None, biased=True, batch=8)
 every_backend = pytest.mark.parametrize("backend", RATE_BACKENDS)
+without_brian2 = pytest.mark.parametrize(
+    "backend",
+    [pytest.param(backend, marks=pytest.mark.slow if backend == "brian2-rate" else ()) for backend in RATE_BACKENDS],
+)
+"""Every backend, Brian2 among the slow tests: it takes a while to make the code of each new circuit."""
 
 
-@every_backend
+@without_brian2
 @settings(deadline=None, max_examples=50)
 @given(net=nets(), seed=st.integers(0, 2**32))
 def test_one_update_is_minus_the_rate_times_the_gradient(backend: str, net: Net, seed: int) -> None:
     before, changes, _, gradients = first_update(net, Circuit(net.tables()), backend, seed)
+    assert_descends(before, changes, gradients)
+
+
+@settings(deadline=None, max_examples=8)
+@given(net=nets(), seed=st.integers(0, 2**32))
+def test_one_update_in_brian2_is_too(net: Net, seed: int) -> None:
+    before, changes, _, gradients = first_update(net, Circuit(net.tables()), "brian2-rate", seed)
     assert_descends(before, changes, gradients)
 
 
@@ -227,7 +239,7 @@ def test_many_updates_are_stochastic_gradient_descent(backend: str, net: Net, se
             np.testing.assert_array_equal(snapshot.arrays[f"B{name[1:]}"], snapshot.arrays[name].T)
 
 
-@every_backend
+@without_brian2
 @pytest.mark.parametrize(
     ("kind", "beta_Hz"),
     [("relu", None), ("tanh", None), ("rectified_tanh", None), ("relu", 15.0), ("rectified_tanh", 15.0)],

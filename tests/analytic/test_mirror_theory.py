@@ -310,6 +310,10 @@ def engine(plan: Plan, backend: str) -> RateEngine:
     """Return a backend's engine, to show it examples of one's own."""
     if backend == "reference":
         return ReferenceEngine(plan)
+    if backend == "brian2-rate":
+        from neuromirror.backends.brian2.rate import Brian2RateEngine
+
+        return Brian2RateEngine(plan)
     import torch
 
     from neuromirror.backends.torch.run import TorchEngine

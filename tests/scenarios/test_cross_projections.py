@@ -15,7 +15,8 @@ import neuromirror as nm
 from neuromirror.measure.alignment import angle_deg
 
 W = np.array([[1.2, 0.1, -0.6], [-0.5, 0.9, 0.3]])
-BACKENDS = ["reference", "torch", "brian2"]
+SHORT = 'schedule=[{mode="mirror", duration="500 ms"}]'
+BACKENDS = ["reference", "torch", "brian2-rate", "brian2"]
 
 
 def mirrored(backend: str, folder: Path, *changes: str) -> np.ndarray:
@@ -85,6 +86,17 @@ def test_a_drive_of_the_users_own_runs_everywhere(straight: tuple[str, np.ndarra
     drive = 'rules.mirror.drive="k*(post - beta_post)*(pre - beta_pre)"'
     doubled = mirrored(backend, tmp_path, drive, "rules.mirror.constants={k=2.0}")
     np.testing.assert_allclose(doubled, 2 * B, rtol=1e-9)
+
+
+def test_a_drive_that_cancels_in_part_runs_everywhere(tmp_path: Path) -> None:
+    """Brian2 simplifies a drive before it looks for the names in it."""
+    for backend in BACKENDS:
+        drives = ("abs(post - beta_post)**2*(pre - beta_pre) + w - w", "(post - beta_post)**2*(pre - beta_pre)")
+        first, second = (
+            mirrored(backend, tmp_path / f"{backend}-{k}", f'rules.mirror.drive="{drive}"', SHORT)
+            for k, drive in enumerate(drives)
+        )
+        np.testing.assert_allclose(first, second, rtol=1e-9)
 
 
 def test_what_a_drive_brings_is_what_rules_see_as_cross(straight: tuple[str, np.ndarray], tmp_path: Path) -> None:

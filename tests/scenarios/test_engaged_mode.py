@@ -18,7 +18,12 @@ SEEDS = range(3)
 
 @pytest.mark.parametrize(
     ("backend", "length", "rate"),
-    [("brian2", 'duration="40 s"', 0.01), ("torch", "examples=4000", 0.05), ("reference", "examples=4000", 0.05)],
+    [
+        ("brian2", 'duration="40 s"', 0.01),
+        ("torch", "examples=4000", 0.05),
+        ("brian2-rate", "examples=4000", 0.05),
+        ("reference", "examples=4000", 0.05),
+    ],
 )
 def test_the_forward_weights_become_the_teachers(backend: str, length: str, rate: float, tmp_path: Path) -> None:
     rates = [f"rules.{rule}.updater.rate={rate}" for rule in ("forward", "bias")]

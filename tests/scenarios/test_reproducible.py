@@ -24,7 +24,13 @@ from neuromirror.backends.base import Options
 SHORT = [
     'schedule=[{mode="mirror", duration="500 ms"}, {mode="engaged", duration="500 ms"}, {mode="mirror", examples=80}]'
 ]
-WAYS = [("brian2", "numpy"), ("brian2", "cpp_standalone"), ("torch", "auto"), ("reference", "auto")]
+WAYS = [
+    ("brian2", "numpy"),
+    ("brian2", "cpp_standalone"),
+    ("torch", "auto"),
+    ("brian2-rate", "auto"),
+    ("reference", "auto"),
+]
 
 
 def digests(folder: Path) -> dict[str, str]:

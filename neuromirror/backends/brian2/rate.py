@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -25,9 +26,12 @@ class Brian2RateEngine:
     """
 
     def __init__(self, plan: Plan) -> None:
+        quieten()
+        use_runtime(TARGET)
         self.plan = plan
         self._arrays, self._magnitudes = plan.initial_arrays(), plan.drawn_arrays()
-        self._networks: dict[str, RateNetwork] = {}
+        self._networks: dict[tuple[str, frozenset[str]], RateNetwork] = {}
+        self._shown: RateNetwork | None = None
         self._noise: dict[str, FloatArray] = {}
         self._signals: dict[str, FloatArray] = {}
         self._loss = 0.0
@@ -41,7 +45,7 @@ class Brian2RateEngine:
         examples: int,
     ) -> None:
         """Settle the circuit for each example in turn."""
-        network = self._network(mode)
+        self._shown = network = self._network(replace(mode, inputs=frozenset(inputs)))
         for name, synapses in network.weights.items():
             synapses.variables["w"].set_value(self._arrays[name].ravel())
         for name, cells in network.cells.items():
@@ -64,7 +68,8 @@ class Brian2RateEngine:
 
     def learn(self, mode: ModePlan, learner: Learner, step: Step, beta: Mapping[str, FloatArray]) -> None:
         """Show the batch to an array's synapses, or to the cells of biases, and update them."""
-        network = self._network(mode)
+        network = self._shown
+        assert network is not None
         holder, variable = network.holder(learner.name), "b" if learner.source is None else "w"
         for name, cells in network.cells.items():
             cells.variables["beta"].set_value(beta[name])
@@ -93,9 +98,11 @@ class Brian2RateEngine:
         return self._loss if mode.compare else None
 
     def _network(self, mode: ModePlan) -> RateNetwork:
-        if mode.name not in self._networks:
-            self._networks[mode.name] = RateNetwork(self.plan, mode)
-        return self._networks[mode.name]
+        """Return the network of a mode, made when it is first needed: what has an input has other equations."""
+        key = mode.name, mode.inputs
+        if key not in self._networks:
+            self._networks[key] = RateNetwork(self.plan, mode)
+        return self._networks[key]
 
 
 def _set(network: RateNetwork, variable: str, values: Mapping[str, FloatArray], example: int) -> None:
@@ -111,8 +118,6 @@ class _Brian2Rate:
         return f"{TARGET}, float64"
 
     def run(self, plans: list[Plan], recorders: list[Recorder], options: Options) -> None:
-        quieten()
-        use_runtime(TARGET)
         for plan, recorder in zip(plans, recorders, strict=True):
             run_rates(plan, Brian2RateEngine(plan), recorder, points=options.points)
 
