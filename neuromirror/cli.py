@@ -119,6 +119,14 @@ def expand(circuit: str, /, *, method: Overlay = None, set_: Changes = ()) -> No
 
 
 @app.command
+def schema() -> None:
+    """Print the JSON Schema of circuit files, for editors."""
+    from neuromirror.circuit.json_schema import json_schema
+
+    print(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+
+
+@app.command
 def draw(
     circuit: str,
     /,

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BeforeValidator, PlainSerializer, SerializationInfo
+from pydantic import BeforeValidator, PlainSerializer, SerializationInfo, WithJsonSchema
 
 MAX_DIMENSIONS = 8
 
@@ -121,5 +121,10 @@ def _written(array: Array, info: SerializationInfo) -> Any:
     return array.tolist() if how is None else how(array)
 
 
-Values = Annotated[Array, BeforeValidator(read_array), PlainSerializer(_written, return_type=Any)]
+Values = Annotated[
+    Array,
+    BeforeValidator(read_array),
+    PlainSerializer(_written, return_type=Any),
+    WithJsonSchema({"type": ["array", "object"]}),
+]
 """An array in the description: lists or a NumPy array, by content."""

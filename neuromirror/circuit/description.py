@@ -10,10 +10,20 @@ import re
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, PlainSerializer, Tag
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PlainSerializer,
+    Tag,
+    WithJsonSchema,
+)
 
 from neuromirror.circuit.arrays import Values
-from neuromirror.units import Dimension, Quantity, parse_quantity
+from neuromirror.units import UNITS, Dimension, Quantity, parse_quantity
 
 SCHEMA = 1
 """Version of the file format, apart from the package's."""
@@ -58,13 +68,31 @@ def _plain(value: object) -> object:
     return str(value) if isinstance(value, Quantity) else value
 
 
-Time = Annotated[Quantity, BeforeValidator(_reader("time", positive=True)), PlainSerializer(str)]
-Delay = Annotated[Quantity, BeforeValidator(_reader("time", positive=False)), PlainSerializer(str)]
-Rate = Annotated[Quantity, BeforeValidator(_reader("rate", positive=True)), PlainSerializer(str)]
-Voltage = Annotated[Quantity, BeforeValidator(_voltage), PlainSerializer(str)]
-Memory = Annotated[Quantity | int, BeforeValidator(_memory), PlainSerializer(_plain)]
-DefaultBias = Annotated[Quantity | Literal["calibrate"], BeforeValidator(_default_bias), PlainSerializer(_plain)]
-Spread = Annotated[Quantity, BeforeValidator(_reader("voltage", positive=False)), PlainSerializer(str)]
+def _json(dimension: Dimension, *others: dict[str, Any]) -> WithJsonSchema:
+    """Return what an editor is told of a quantity: a text with a number and a unit, or something else."""
+    units = "|".join(unit for unit, (of, _) in UNITS.items() if of == dimension)
+    text = {"type": "string", "pattern": rf"^\s*[+-]?[0-9.]+([eE][+-]?[0-9]+)?\s*(µs|μs|{units})\s*$"}
+    return WithJsonSchema({"anyOf": [text, *others]} if others else text)
+
+
+_AS_TEXT = PlainSerializer(str)
+Time = Annotated[Quantity, BeforeValidator(_reader("time", positive=True)), _AS_TEXT, _json("time")]
+Delay = Annotated[Quantity, BeforeValidator(_reader("time", positive=False)), _AS_TEXT, _json("time")]
+Rate = Annotated[Quantity, BeforeValidator(_reader("rate", positive=True)), _AS_TEXT, _json("rate")]
+Voltage = Annotated[Quantity, BeforeValidator(_voltage), _AS_TEXT, _json("voltage")]
+Spread = Annotated[Quantity, BeforeValidator(_reader("voltage", positive=False)), _AS_TEXT, _json("voltage")]
+Memory = Annotated[
+    Quantity | int,
+    BeforeValidator(_memory),
+    PlainSerializer(_plain),
+    _json("time", {"type": "integer", "minimum": 1}),
+]
+DefaultBias = Annotated[
+    Quantity | Literal["calibrate"],
+    BeforeValidator(_default_bias),
+    PlainSerializer(_plain),
+    _json("voltage", {"const": "calibrate"}),
+]
 # Adding 0.0 turns -0.0 into 0.0: equal values have equal hashes.
 Finite = Annotated[float, Field(allow_inf_nan=False, strict=True), AfterValidator(lambda x: x + 0.0)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True), AfterValidator(lambda x: x + 0.0)]
@@ -77,7 +105,12 @@ def _kernel(value: object) -> object:
     return (value, value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-Kernel = Annotated[tuple[Count, Count], BeforeValidator(_kernel)]
+_SIDE = {"type": "integer", "minimum": 1}
+Kernel = Annotated[
+    tuple[Count, Count],
+    BeforeValidator(_kernel),
+    WithJsonSchema({"anyOf": [_SIDE, {"type": "array", "items": _SIDE, "minItems": 2, "maxItems": 2}]}),
+]
 
 
 def _name(value: str) -> str:
