@@ -366,6 +366,12 @@ CASES = [
         ("modes.mirror.noise.y1={}", 'modes.mirror.on=["x0", "x1"]'),
         "Let layers take turns",
     ),
+    Case(
+        "unreachable",
+        "populations.y2",
+        ("populations.y2={path='forward', layer=2, shape=[2], cell='cell'}",),
+        "Take it out, or turn on",
+    ),
     Case("no-mirror", "modes.mirror.learn.B1", ("modes.mirror.noise=",), r"y0 is not noisy \(5\.1, 5\.2\)"),
     Case("no-mirror", "modes.mirror.learn.B1", ('modes.mirror.on=["x0", "x1"]',), "W1 does not transmit"),
     Case("no-mirror", "modes.mirror.learn.B1", ('modes.mirror.on=["W1", "x1"]',), "d0 copies no forward cells"),
@@ -394,7 +400,7 @@ CASES = [
         f"{MAX_STEPS + 1} steps once repeated; at most {MAX_STEPS}",
     ),
 ]
-WARNINGS = {"no-mirror", "noisy-layer-driven", "noisy-neighbours"}
+WARNINGS = {"unreachable", "no-mirror", "noisy-layer-driven", "noisy-neighbours"}
 
 UNABLE = [
     ("brian2", "code.kind", ("code.kind=zero_mean", "code.beta="), "brian2-rate or reference or torch"),

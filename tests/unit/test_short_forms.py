@@ -68,7 +68,8 @@ def test_a_mode_that_the_file_states_itself_wins() -> None:
 
 def test_mirroring_of_alternate_layers_is_without_warnings() -> None:
     for turns in ("each", "alternate"):
-        assert Circuit({**CHAIN, "mirroring": {"turns": turns, "rule": "weight_mirror"}}).problems() == ()
+        problems = Circuit({**CHAIN, "mirroring": {"turns": turns, "rule": "weight_mirror"}}).problems()
+        assert [(p.name, p.path) for p in problems] == [("unreachable", "populations.y0")], "there is no engaged mode"
 
 
 def test_groups_stand_for_their_members_and_names_win() -> None:

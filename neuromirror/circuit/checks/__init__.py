@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 from neuromirror.circuit.checks.cells import check_cells, check_code, check_populations
 from neuromirror.circuit.checks.context import Context, Path
-from neuromirror.circuit.checks.modes import COMPARE, check_mirroring, check_modes
+from neuromirror.circuit.checks.modes import COMPARE, check_mirroring, check_modes, check_reach
 from neuromirror.circuit.checks.projections import check_mirrors, check_projections
 from neuromirror.circuit.checks.protocol import check_schedule, check_stimulus, windows_in
 from neuromirror.circuit.checks.rules import check_rules
@@ -59,6 +59,7 @@ def check(
     yield from found
     if not found and not dropped:  # what is missing may be missing because of another problem
         yield from check_mirroring(context)
+        yield from check_reach(context)
 
 
 def check_short_forms(

@@ -163,6 +163,20 @@ def check_mirroring(c: Context) -> Iterator[Problem]:
         yield from _mirrors(c, ("modes", name), mode)
 
 
+def check_reach(c: Context) -> Iterator[Problem]:
+    """Warn of populations that no mode makes any use of, in a circuit without other problems."""
+    reached = {p for mode in c.circuit.modes.values() for p in (*mode.input, *mode.noise, *mode.compare)}
+    for name in {name for mode in c.circuit.modes.values() for name in (*mode.on, *mode.learn)}:
+        if (projection := c.circuit.projections.get(name)) is not None:
+            reached |= {projection.source, projection.target}
+    for name in c.circuit.populations:
+        if c.circuit.modes and name not in reached:
+            message = (
+                "no mode has input, noise or a projection that is on for it. Take it out, or turn on what leads to it."
+            )
+            yield c.problem("unreachable", ("populations", name), message, "warning")
+
+
 def _mirrors(c: Context, path: Path, mode: Mode) -> Iterator[Problem]:
     """Warn where a B learns by what both its cells fire, and something that makes them a mirror of W is missing."""
     for name, rule in mode.learn.items():
