@@ -28,6 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+from experiments.bounds import Line
 from experiments.section import Mirrored, mirror, options, section, stated
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -59,19 +60,6 @@ SECTIONS = (
     Section(lower=100, upper=50, length="60 s", most_deg=13.0, law=True),
 )
 WALL_S, CPU_S = 20.0, 10.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Line:
-    """One bound: what is bounded, what was measured, the bound, and whether it is met."""
-
-    what: str
-    measured: str
-    bound: str
-    met: bool
-
-    def __str__(self) -> str:
-        return f"{'met' if self.met else 'MISSED':6}  {self.what:38}  {self.measured:36}  bound {self.bound}"
 
 
 def accuracy(bounds: Section, *, seeds: int) -> Iterator[Line]:
