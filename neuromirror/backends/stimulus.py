@@ -9,16 +9,20 @@ from functools import cached_property
 import numpy as np
 
 from neuromirror import seeds
+from neuromirror.backends.examples import Examples, examples_of
 from neuromirror.backends.settle import settle
 from neuromirror.circuit.description import Init
+from neuromirror.circuit.description import Stimulus as Teacher
 from neuromirror.plan import FloatArray, ModePlan, Plan, initial
 
 
 @dataclass(frozen=True)
 class Stimulus:
-    """Gaussian inputs, and the targets that a random circuit of the same shape, the teacher, makes of them.
+    """What a plan's stimulus gives, example after example.
 
-    The teacher has the forward weights and biases of another draw; its cells are the rate backends'.
+    ``teacher``: Gaussian inputs, and the targets that a random circuit of the same shape, the teacher, makes of them.
+    The teacher has the forward weights and biases of another draw; its cells are the rate backends'. Other kinds give
+    examples that there are; see `neuromirror.backends.examples`.
     """
 
     plan: Plan
@@ -28,10 +32,15 @@ class Stimulus:
         return {name: seeds.stream(self.plan.seed, "stimulus", name) for name in self.plan.sizes}
 
     @cached_property
+    def _given(self) -> Examples | None:
+        described = self.plan.description.stimulus
+        return None if described is None or isinstance(described, Teacher) else examples_of(self.plan, described)
+
+    @cached_property
     def teacher(self) -> dict[str, FloatArray]:
         """The teacher's weights and biases."""
         described, found = self.plan.description.stimulus, {}
-        assert described is not None
+        assert isinstance(described, Teacher)
         for name, array in self.plan.initial_arrays().items():
             gain = described.gain if array.ndim == 2 else described.bias_gain
             mask = self.plan.masks.get(name)
@@ -48,11 +57,13 @@ class Stimulus:
         targets : dict of feedback population to float array (examples, cells)
             What the compared population should have been.
         """
+        if self._given is not None:
+            return self._given.draw(mode, examples)
         described = self.plan.description.stimulus
         inputs = {
             name: self._streams[name].standard_normal((examples, self.plan.sizes[name])) * described.sd
             for name in sorted(mode.inputs)
-            if described is not None
+            if isinstance(described, Teacher)
         }
         if not mode.compare:
             return inputs, {}

@@ -337,6 +337,36 @@ class Stimulus(Model):
     bias_gain: NonNegative = 0.0
 
 
+class ArrayStimulus(Model):
+    """``array``: examples row by row, as deviations from the baseline in units of ``code.unit``.
+
+    ``inputs`` are (examples, cells) of every population that receives the stimulus, ``targets`` those of every compared
+    population. Examples come in the order given, or shuffled afresh by the run's seed for each pass through them.
+    """
+
+    kind: Literal["array"]
+    inputs: Values | None = None
+    targets: Values | None = None
+    order: Literal["given", "shuffled"] = "given"
+
+
+class DigitsStimulus(Model):
+    """``digits``: the images of handwritten digits that scikit-learn comes with, 64 inputs and 10 classes.
+
+    ``sd`` is the standard deviation of the inputs over all pixels, and ``amplitude`` what the cell of the right class
+    should deviate by; those of the others should not.
+    """
+
+    kind: Literal["digits"]
+    part: Literal["train", "test"] = "train"
+    order: Literal["given", "shuffled"] = "given"
+    sd: Positive = 1.0
+    amplitude: Positive = 1.0
+
+
+AnyStimulus = Annotated[Stimulus | ArrayStimulus | DigitsStimulus, Field(discriminator="kind")]
+
+
 class Step(Model):
     """One stretch of a mode, in simulated time or in examples."""
 
@@ -439,7 +469,7 @@ class Description(Model):
     projections: dict[str, Projection] = Field(default_factory=dict)
     rules: dict[str, Rule] = Field(default_factory=dict)
     modes: dict[str, Mode] = Field(default_factory=dict)
-    stimulus: Stimulus | None = None
+    stimulus: AnyStimulus | None = None
     schedule: tuple[Item, ...] = ()
     time: Timing = Field(default_factory=Timing)
 

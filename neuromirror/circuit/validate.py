@@ -73,7 +73,7 @@ def validate(raw: dict[str, Any], locate: Locate) -> Validation:
             outcome.description = Description.model_validate(tables)
             return outcome
         except ValidationError as error:
-            found = [(_path(item["loc"]), item) for item in error.errors()]
+            found = [(_path(item["loc"]), item) for one in error.errors() for item in _of_kind(one)]
         if first:
             known = unfolding.unfilled
             worth_saying = [one for one in _worth_saying(found) if unfolding.origin(one[0]) not in known]
@@ -88,7 +88,7 @@ def validate(raw: dict[str, Any], locate: Locate) -> Validation:
 
 
 def _path(loc: Sequence[str | int]) -> Path:
-    """Take the tags of pydantic's unions out of a location: one follows each index of a schedule."""
+    """Take the tags of pydantic's unions out of a location: one follows each index of a schedule, and the stimulus."""
     path: list[str | int] = []
     tag_due = False
     for key in loc:
@@ -96,8 +96,21 @@ def _path(loc: Sequence[str | int]) -> Path:
             tag_due = False
             continue
         path.append(key)
-        tag_due = isinstance(key, int) and path[-2] in ("schedule", "steps")
+        tag_due = path == ["stimulus"] or (isinstance(key, int) and path[-2] in ("schedule", "steps"))
     return tuple(path)
+
+
+def _of_kind(item: Any) -> list[Any]:
+    """Return an error of a union that goes by ``kind`` as errors of that field, and of keys that no kind has."""
+    table, loc = item["input"], (*item["loc"], "")
+    if item["type"] == "union_tag_invalid":
+        context = {"expected": item["ctx"]["expected_tags"]}
+        return [{**item, "type": "literal_error", "loc": (*loc, "kind"), "input": table["kind"], "ctx": context}]
+    if item["type"] == "union_tag_not_found":
+        unknown = [key for key in table if key not in fields_at(item["loc"])]
+        misspelt = [{**item, "type": "extra_forbidden", "loc": (*loc, key), "input": table[key]} for key in unknown]
+        return [{**item, "type": "missing", "loc": (*loc, "kind")}, *misspelt]
+    return [item]
 
 
 def _worth_saying(found: list[tuple[Path, Any]]) -> list[tuple[Path, Any]]:
@@ -127,7 +140,8 @@ def problem(path: Path, item: Any, unfolding: Unfolding, found: list[tuple[Path,
         meant = next(
             (other for other, one in found if one["type"] == "missing" and _misspelt(other, found) == path), None
         )
-        hint = suggestion(str(path[-1]), fields_at(path[:-1])) if meant is None else f"Did you mean '{meant[-1]}'?"
+        known = fields_at(path[:-1], (item["loc"][1] or None) if path[0] == "stimulus" and len(path) == 2 else None)
+        hint = suggestion(str(path[-1]), known) if meant is None else f"Did you mean '{meant[-1]}'?"
         name, message = "unknown-field", f"unknown field. {hint}"
         if path == ("extends",):
             message = "only a file extends another: read it with nm.load, and change it with with_changes."
@@ -171,12 +185,15 @@ _EXPECTED = {
 }
 
 
-def fields_at(path: Sequence[str | int]) -> list[str]:
-    """Return the keys that the format knows at a path."""
+def fields_at(path: Sequence[str | int], of_kind: str | int | None = None) -> list[str]:
+    """Return the keys that the format knows at a path, where there are several tables in the one of a ``kind``."""
     kinds: list[Any] = [Description]
     for key in path:
         kinds = [step for kind in kinds for step in _into(kind, key)]
-    return sorted({(f.alias or n) for k in kinds if _is_model(k) for n, f in k.model_fields.items()})
+    models = [kind for kind in kinds if _is_model(kind)]
+    if of_kind is not None:
+        models = [model for model in models if of_kind in get_args(model.model_fields["kind"].annotation)]
+    return sorted({(f.alias or n) for model in models for n, f in model.model_fields.items()})
 
 
 def _into(kind: Any, key: str | int) -> list[Any]:

@@ -177,6 +177,8 @@ MODELS = {
     description.Noise: "[modes.NAME]",
     description.Signal: "[modes.NAME]",
     description.Stimulus: "[stimulus]",
+    description.ArrayStimulus: "[stimulus]",
+    description.DigitsStimulus: "[stimulus]",
     description.Step: "[[schedule]]",
     description.Repeat: "[[schedule]]",
     description.Timing: "[time]",

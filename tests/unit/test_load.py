@@ -130,6 +130,26 @@ def test_an_unknown_field_that_resembles_none_is_told_which_there_are() -> None:
     assert problem.message == "unknown field. There are: bias_gain, gain, kind, sd."
 
 
+@pytest.mark.parametrize(
+    ("stimulus", "path", "says"),
+    [
+        ("{}", "kind", "this field is required and missing"),
+        ('{ knd = "digits" }', "knd", "unknown field. Did you mean 'kind'?"),
+        ("{ kind = 3 }", "kind", "3 is not allowed. There are: array, digits, teacher."),
+        ('{ kind = "arrays" }', "kind", "Did you mean 'array'? Allowed: teacher, array, digits."),
+        ('{ kind = "digits", gain = 1.0 }', "gain", "unknown field. There are: amplitude, kind, order, part, sd."),
+        ('{ kind = "teacher", order = "given" }', "order", "unknown field. There are: bias_gain, gain, kind, sd."),
+        ('{ kind = "digits", order = "random" }', "order", "Allowed: given, shuffled."),
+        ('{ kind = "digits", sd = 0 }', "sd", "greater than 0"),
+    ],
+)
+def test_a_stimulus_has_the_fields_of_its_kind(stimulus: str, path: str, says: str) -> None:
+    changes = ["modes.engaged.input=", "modes.engaged.compare=", f"stimulus={stimulus}"]
+    (problem,) = from_text(TEXT, changes=changes).problems()
+    assert problem.path == f"stimulus.{path}"
+    assert says in problem.message
+
+
 @pytest.mark.parametrize("part", ["name", "code", "cells"])
 def test_a_file_without_a_required_part_is_told_so(part: str) -> None:
     (problem,) = Circuit({key: value for key, value in TABLES.items() if key != part}).problems()

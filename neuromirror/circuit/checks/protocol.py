@@ -6,15 +6,21 @@ import math
 from collections.abc import Generator, Iterator
 
 from neuromirror.circuit.checks.context import Context, Path
-from neuromirror.circuit.description import Item, Repeat, Step
+from neuromirror.circuit.description import ArrayStimulus, DigitsStimulus, Item, Repeat, Step
 from neuromirror.errors import Problem
 
 MAX_STEPS = 100_000
 MAX_EXAMPLES = 10**9
 
 
+DIGIT_PIXELS, DIGIT_CLASSES = 64, 10
+
+
 def check_stimulus(c: Context) -> Iterator[Problem]:
-    if c.circuit.stimulus is not None or ("stimulus",) in c.dropped:
+    if c.circuit.stimulus is not None:
+        yield from _widths(c, c.circuit.stimulus)
+        return
+    if ("stimulus",) in c.dropped:
         return
     for name, mode in c.circuit.modes.items():
         if mode.input or mode.compare:
@@ -24,6 +30,39 @@ def check_stimulus(c: Context) -> Iterator[Problem]:
                 ("modes", name, part),
                 'nothing says where inputs come from. Add [stimulus] kind = "teacher".',
             )
+
+
+def _widths(c: Context, stimulus: object) -> Iterator[Problem]:
+    """Compare what the stimulus gives of each example with the cells that it is for."""
+    if isinstance(stimulus, ArrayStimulus):
+        yield from _arrays(c, stimulus)
+        widths = [None if array is None else array.shape[-1] for array in (stimulus.inputs, stimulus.targets)]
+    elif isinstance(stimulus, DigitsStimulus):
+        widths = [DIGIT_PIXELS, DIGIT_CLASSES]
+    else:
+        return
+    for name, mode in c.circuit.modes.items():
+        for part, what, width in zip(("input", "compare"), ("inputs", "targets"), widths, strict=True):
+            for population in getattr(mode, part):
+                where, cells = ("modes", name, part, population), c.size(population)
+                if width is None and not c.lost(("stimulus", what)):
+                    message = f"the stimulus has no {what}. Add {what} = [[...], ...], a row for each example."
+                    yield c.problem("no-examples", where, message)
+                elif width is not None and cells is not None and width != cells:
+                    message = f"{population} has {cells} cells, but an example of the stimulus has {width} {what}."
+                    yield c.problem("wrong-shape", where, message)
+
+
+def _arrays(c: Context, stimulus: ArrayStimulus) -> Iterator[Problem]:
+    arrays = {"inputs": stimulus.inputs, "targets": stimulus.targets}
+    lengths = {what: len(array) for what, array in arrays.items() if array is not None}
+    for what, array in arrays.items():
+        if array is not None and len(array.shape) != 2:
+            message = f"found {array.shape}. Expected (examples, cells): a row for each example."
+            yield c.problem("wrong-shape", ("stimulus", what), message)
+    if len(set(lengths.values())) > 1:
+        message = f"there are {lengths['targets']} targets for {lengths['inputs']} inputs. Expected one for each."
+        yield c.problem("wrong-shape", ("stimulus", "targets"), message)
 
 
 def check_schedule(c: Context) -> Iterator[Problem]:
