@@ -263,6 +263,14 @@ class _Renamer(ast.NodeTransformer):
             return ast.Constant(value) if math.copysign(1, value) > 0 else ast.UnaryOp(ast.USub(), ast.Constant(-value))
         return ast.Name(self.names.get(node.id, node.id))
 
+    def visit_Constant(self, node: ast.Constant) -> ast.expr:
+        # Whole numbers would be computed as such, and 5**-1 is then 0.
+        return ast.Constant(float(node.value)) if isinstance(node.value, int) else node
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
+        right = node.right if isinstance(node.op, ast.Pow) else self.visit(node.right)
+        return ast.BinOp(self.visit(node.left), node.op, right)
+
 
 def _factor(text: str) -> Factor:
     return Factor(text, compile(text, "<drive>", "eval"))

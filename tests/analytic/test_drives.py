@@ -175,7 +175,17 @@ def test_brian2_runs_every_drive(kind: str, data: st.DataObject, seed: int) -> N
 
 @pytest.mark.parametrize(
     "text",
-    ["abs(pre)**2*post", "w - w + pre*post", "exp(post)*exp(-post)*pre", "sqrt(pre**2)", "post*1/3", "k", "-0.5**2"],
+    [
+        "abs(pre)**2*post",
+        "w - w + pre*post",
+        "exp(post)*exp(-post)*pre",
+        "sqrt(pre**2)",
+        "post*1/3",
+        "k",
+        "-0.5**2",
+        "(1 + 2**2)**-1",
+        "1/2*pre",
+    ],
 )
 def test_brian2_runs_drives_that_it_simplifies(text: str) -> None:
     drive = Drive(text, CONSTANTS)
