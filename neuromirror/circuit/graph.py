@@ -7,7 +7,7 @@ import math
 import networkx as nx
 
 from neuromirror.circuit.description import Description, Mode
-from neuromirror.circuit.geometry import weights_of
+from neuromirror.circuit.geometry import own_parameters, weights_of
 
 
 def build_graph(description: Description) -> nx.MultiDiGraph:
@@ -21,14 +21,17 @@ def build_graph(description: Description) -> nx.MultiDiGraph:
     Returns
     -------
     networkx.MultiDiGraph
-        Nodes are population names with ``path``, ``layer``, ``shape``, ``size``, ``cell``, ``norm`` and ``shares``.
+        Nodes are population names with ``path``, ``layer``, ``shape``, ``size``, ``cell``, ``activation``, ``norm``,
+        ``norm_when``, ``parameters`` (biases, gains and shifts) and ``shares``.
         Edge keys are projection names, with ``role``, ``connector``, ``shape`` (target cells, source cells),
-        ``weights`` (their number), ``mirrors``, ``transport``, ``permutation`` and ``delay_s``.
+        ``weights`` (their number), ``mirrors``, ``transport``, ``permutation``, ``kernel``, ``stride``, ``pool``,
+        ``join`` and ``delay_s``.
         ``graph.graph["modes"]`` gives for each mode what is ``on``, ``learn``, ``noise``, ``input``, ``compare`` and
         ``bias``. Names are in alphabetical order, whatever the order of the file.
     """
     graph = nx.MultiDiGraph(name=description.name)
     for name, population in sorted(description.populations.items()):
+        cell = description.cells.get(population.cell)
         graph.add_node(
             name,
             path=population.path,
@@ -36,7 +39,10 @@ def build_graph(description: Description) -> nx.MultiDiGraph:
             shape=population.shape,
             size=math.prod(population.shape),
             cell=population.cell,
+            activation=None if cell is None else cell.activation,
             norm=None if population.norm is None else population.norm.kind,
+            norm_when=None if population.norm is None else population.norm.when,
+            parameters=own_parameters(population),
             shares=population.shares,
         )
     for name, projection in sorted(description.projections.items()):
@@ -52,6 +58,10 @@ def build_graph(description: Description) -> nx.MultiDiGraph:
                 mirrors=projection.mirrors,
                 transport=projection.transport,
                 permutation=projection.permutation,
+                kernel=projection.kernel,
+                stride=projection.stride,
+                pool=projection.pool,
+                join=projection.join,
                 delay_s=projection.delay.s,
             )
     graph.graph["modes"] = {name: _mode(mode) for name, mode in sorted(description.modes.items())}

@@ -441,14 +441,15 @@ def test_repeat_is_the_steps_written_out(outer: int, inner: int) -> None:
 def test_the_graph_of_figure1() -> None:
     graph = Circuit(TABLES).graph
     assert graph.name == "figure1"
-    cells = {"cell": "cell", "norm": None, "shares": None}
+    cells = {"cell": "cell", "activation": "relu", "norm": None, "norm_when": None, "parameters": 0, "shares": None}
     assert dict(graph.nodes(data=True)) == {
         "d0": {**cells, "path": "feedback", "layer": 0, "shape": (3,), "size": 3},
         "d1": {**cells, "path": "feedback", "layer": 1, "shape": (2,), "size": 2},
         "y0": {**cells, "path": "forward", "layer": 0, "shape": (3,), "size": 3},
-        "y1": {**cells, "path": "forward", "layer": 1, "shape": (2,), "size": 2},
+        "y1": {**cells, "path": "forward", "layer": 1, "shape": (2,), "size": 2, "parameters": 2},
     }
     plain = {"mirrors": None, "permutation": None, "delay_s": 0.0, "transport": "none"}
+    plain |= {"kernel": None, "stride": 1, "pool": None, "join": None}
     copied = {**plain, "connector": "one_to_one", "weights": 0}
     weights = {**plain, "connector": "all_to_all", "role": "synapse", "weights": 6}
     assert {(*ends, key): data for *ends, key, data in graph.edges(keys=True, data=True)} == {
