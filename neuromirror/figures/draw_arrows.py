@@ -18,6 +18,8 @@ from neuromirror.figures.draw_layout import Layout, Pair, joined
 _BLANK = {"facecolor": "white", "edgecolor": "none", "pad": 0.4}
 SPREAD = 0.16
 """Distance between the projections of a bundle, in units of the layout."""
+CLEAR = 0.62
+"""Height of the name of a projection above and below those of the populations that it joins."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,9 @@ HEADS = {
 MARKS_SHOWN = 12
 """Lines of a projection up to which each is marked as learning; else one for each source cell."""
 
+LINES_FULL = 16
+"""Lines of a projection up to which each has its full width."""
+
 Bundle = list[tuple[str, str, str, dict[str, Any]]]
 """The projections between two populations, in both directions: source, target, name, attributes."""
 
@@ -75,11 +80,25 @@ def draw_bundle(ax: Axes, graph: nx.MultiDiGraph, layout: Layout, bundle: Bundle
         pairs = list(joined(layout, data, source, target))
         lines = [_line(graph, layout, pair, offset) for pair in pairs]
         if lines:
-            _draw_lines(ax, name, lines, state, HEADS[data["role"]])
+            _draw_lines(ax, name, lines, state, HEADS[data["role"]], layout.scale)
             if state.plus:
-                _draw_pluses(ax, pairs, lines, state)
+                _draw_pluses(ax, pairs, lines, state, layout.scale)
             x, y, ha, va = _label_place(graph, layout, (source, target), lines, index, len(bundle))
-            ax.text(x, y, style.math_name(name), color=state.colour, ha=ha, va=va, fontsize=9, zorder=7, bbox=_BLANK)
+            ax.text(
+                x, y, arrow_label(name, data), color=state.colour, ha=ha, va=va, fontsize=9 * layout.scale, zorder=7,
+                bbox=_BLANK,
+            )  # fmt: skip
+
+
+def arrow_label(name: str, data: dict[str, Any]) -> str:
+    """Return a projection's name as math text; of transported weights also what they are set to."""
+    own, other = style.math_name(name), style.math_name(data.get("mirrors") or "")
+    match data.get("transport", "none"):
+        case "exact":
+            return f"{own} = {other}ᵀ"
+        case "sign":
+            return f"sgn {own}\n= sgn {other}ᵀ"
+    return own
 
 
 def state_of(name: str, mode: dict[str, Any]) -> str:
@@ -113,14 +132,15 @@ def _line(graph: nx.MultiDiGraph, layout: Layout, pair: Pair, offset: float) -> 
     return (1 - t) ** 2 * start + 2 * t * (1 - t) * bend + t**2 * stop
 
 
-def _draw_lines(ax: Axes, name: str, lines: list[np.ndarray], state: ArrowState, head: Head) -> None:
+def _draw_lines(ax: Axes, name: str, lines: list[np.ndarray], state: ArrowState, head: Head, scale: float) -> None:
     """Draw the lines of one projection, under its name in the SVG, with their heads."""
+    thin = max(min(math.sqrt(LINES_FULL / len(lines)), 1.0), 0.5)
     zorder = 3 if state.plus else 1 if state is STATES["off"] else 2
     ax.add_collection(
         LineCollection(
             [_shortened(line, -0.6 * float(head.outline[:, 0].min())) for line in lines],
             colors=state.colour,
-            linewidths=state.width,
+            linewidths=state.width * scale * thin,
             linestyles=[state.dashes],
             zorder=zorder,
             gid=name,
@@ -133,21 +153,24 @@ def _draw_lines(ax: Axes, name: str, lines: list[np.ndarray], state: ArrowState,
     ax.add_collection(PolyCollection(heads, facecolors=state.colour, edgecolors="none", zorder=4))
 
 
-def _draw_pluses(ax: Axes, pairs: list[Pair], lines: list[np.ndarray], state: ArrowState) -> None:
+def _draw_pluses(ax: Axes, pairs: list[Pair], lines: list[np.ndarray], state: ArrowState, scale: float) -> None:
     """Mark lines that learn, near the source, where those of an all-to-all projection have not met yet."""
     if len(lines) > MARKS_SHOWN:
         longest_first = sorted(zip(pairs, lines, strict=True), key=lambda item: -np.hypot(*(item[1][-1] - item[1][0])))
         lines = list({pair[0]: line for pair, line in longest_first}.values())
     marks = np.array([line[0] + 0.23 * (line[-1] - line[0]) if len(line) == 2 else line[6] for line in lines])
-    for mark in plus_marks(state, marks):
+    for mark in plus_marks(state, marks, scale):
         ax.add_line(mark)
 
 
-def plus_marks(state: ArrowState, marks: np.ndarray) -> tuple[Line2D, Line2D]:
+def plus_marks(state: ArrowState, marks: np.ndarray, scale: float = 1.0) -> tuple[Line2D, Line2D]:
     """Return the signs of learning, pluses in white discs, at the given points of shape (points, 2)."""
     common: dict[str, Any] = {"linestyle": "none", "color": state.colour}
-    disc = Line2D(*marks.T, marker="o", markersize=6, markerfacecolor="white", markeredgewidth=0.7, zorder=5, **common)
-    return disc, Line2D(*marks.T, marker="+", markersize=4, markeredgewidth=1.2, zorder=6, **common)
+    disc, plus = ({"markersize": size * scale, "markeredgewidth": edge * scale} for size, edge in ((6, 0.7), (4, 1.2)))
+    return (
+        Line2D(*marks.T, marker="o", markerfacecolor="white", zorder=5, **disc, **common),
+        Line2D(*marks.T, marker="+", zorder=6, **plus, **common),
+    )
 
 
 def _label_place(
@@ -166,9 +189,11 @@ def _label_place(
         return float(lines[-1][:, 0].min()), float(lines[-1][:, 1].max()), "right", "bottom"
     left = source_path == "forward"
     heights = np.concatenate(lines)[:, 1]
-    middle = (heights.min() + heights.max()) / 2
-    xs = [np.interp(middle, *_ascending(line)) for line in lines]
+    lower, upper = sorted(layout.of(end)[0 if left else -1][1][1] for end in ends)
+    apart = CLEAR * min(1 / layout.scale, 1.5)  # of the names of both populations
+    middle = float(np.clip((heights.min() + heights.max()) / 2, lower + apart, max(upper - apart, lower + apart)))
     y = middle - 0.3 * (index - (count - 1) / 2)
+    xs = [np.interp(y, *_ascending(line)) for line in lines]
     return (min(xs) - 0.25, y, "right", "center") if left else (max(xs) + 0.25, y, "left", "center")
 
 

@@ -30,12 +30,12 @@ def draw_population(ax: Axes, graph: nx.MultiDiGraph, layout: Layout, name: str,
                 layout.radius,
                 facecolor=FACES.get(data["path"], "white"),
                 edgecolor=style.BLACK,
-                linewidth=2.2 if learns else 0.9,
+                linewidth=layout.scale * (2.2 if learns else 0.9),
                 zorder=8,
             )
         )
         if name in mode["noise"]:
-            _draw_zigzag(ax, (centre[0], centre[1] - 0.13 * layout.whole), layout.radius * (0.7 if layout.whole else 1))
+            _draw_zigzag(ax, layout, (centre[0], centre[1] - 0.13 * layout.whole))
     if layout.whole:
         for _, (x, y) in cells:
             ax.text(
@@ -44,19 +44,20 @@ def draw_population(ax: Axes, graph: nx.MultiDiGraph, layout: Layout, name: str,
                 f"{data['size']}",
                 ha="center",
                 va="center",
-                fontsize=6.5,
+                fontsize=max(6.5 * layout.scale, style.SMALLEST_PT),
                 zorder=10,
             )
     elif name in layout.dots:
         x, y = layout.dots[name]
         steps = np.array([-0.18, 0, 0.18])
-        ax.plot(x + steps, y + steps * 0.6, ".", color=style.BLACK, markersize=2.5, zorder=8)
+        ax.plot(x + steps, y + steps * 0.6, ".", color=style.BLACK, markersize=2.5 * layout.scale, zorder=8)
     _label_population(ax, layout, name, data, colour)
     _draw_outside(ax, layout, name, mode)
 
 
-def _draw_zigzag(ax: Axes, centre: tuple[float, float], radius: float) -> None:
-    ax.plot(*(np.array(centre) + 0.75 * radius * ZIGZAG).T, color=style.BLACK, linewidth=0.8, zorder=9)
+def _draw_zigzag(ax: Axes, layout: Layout, centre: tuple[float, float]) -> None:
+    radius = layout.radius * (0.7 if layout.whole else 1)
+    ax.plot(*(np.array(centre) + 0.75 * radius * ZIGZAG).T, color=style.BLACK, linewidth=0.8 * layout.scale, zorder=9)
 
 
 def _label_population(ax: Axes, layout: Layout, name: str, data: dict[str, Any], colour: str) -> None:
@@ -64,9 +65,9 @@ def _label_population(ax: Axes, layout: Layout, name: str, data: dict[str, Any],
     left = data["path"] == "forward"
     x, y = cells[0][1] if left else cells[-1][1]
     shift = -layout.radius - 0.15 if left else layout.radius + 0.15
-    count = f"\n({data['size']})" if name in layout.dots else ""
+    count = f"\n({data['size']})" if layout.counted else ""
     ax.text(
-        x + shift, y, style.math_name(name) + count, color=colour, fontsize=11 if not count else 9,
+        x + shift, y, style.math_name(name) + count, color=colour, fontsize=layout.scale * (9 if count else 11),
         ha="right" if left else "left", va="center", zorder=10,
     )  # fmt: skip
 
@@ -86,8 +87,10 @@ def _draw_outside(ax: Axes, layout: Layout, name: str, mode: dict[str, Any]) -> 
                 "",
                 xy=(x, y + side * near),
                 xytext=(x, y + side * far),
-                arrowprops={"arrowstyle": "-|>", "shrinkA": 0, "shrinkB": 0, "linewidth": 0.8, "mutation_scale": 6,
-                            "color": style.BLACK},
+                arrowprops={"arrowstyle": "-|>", "shrinkA": 0, "shrinkB": 0, "linewidth": 0.8 * layout.scale,
+                            "mutation_scale": 6 * layout.scale, "color": style.BLACK},
             )  # fmt: skip
         x, y = layout.of(name)[0 if side < 0 else -1][1]
-        ax.text(x, y + side * (far + 0.05), text, ha="center", va="top" if side < 0 else "bottom", fontsize=8)
+        ax.text(
+            x, y + side * (far + 0.05), text, ha="center", va="top" if side < 0 else "bottom", fontsize=8 * layout.scale
+        )

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 import networkx as nx
 
 CELLS_SHOWN = 8
-"""Populations of more cells show their first three, dots, and their last."""
+"""Cells of the largest population up to which all cells of a circuit are drawn."""
+CELLS_ABBREVIATED = 5
+"""In other circuits, populations of more cells than this show their first three, dots, and their last."""
 NODES_SHOWN = 60
 """Circuits that would show more cells have one node for each population."""
 STEP_X, STEP_Y = 0.8, 0.5
@@ -37,17 +39,23 @@ class Layout:
         Populations that leave cells out, with the centre of the dots that say so.
     whole : bool
         Whether each population is one node.
+    counted : bool
+        Whether names have the number of cells beside them: in circuits of which some cell is left out.
     radius : float
         Of a node.
     gap_x : float
         Middle of the free space between the paths.
+    scale : float
+        Of text and lines, in a drawing that shrinks to fit its page.
     """
 
     cells: dict[tuple[str, int], tuple[float, float]]
     dots: dict[str, tuple[float, float]]
     whole: bool
+    counted: bool
     radius: float
     gap_x: float
+    scale: float = 1.0
 
     def of(self, population: str) -> list[tuple[int, tuple[float, float]]]:
         """Return the cells of a population that are shown, (index, centre), from left to right."""
@@ -68,7 +76,9 @@ def make_layout(graph: nx.MultiDiGraph) -> Layout:
     graph : networkx.MultiDiGraph
         Nodes have ``path``, ``layer`` and ``size``.
     """
-    slots = {name: _slots(data["size"]) for name, data in graph.nodes(data=True)}
+    sizes = {name: data["size"] for name, data in graph.nodes(data=True)}
+    limit = CELLS_SHOWN if max(sizes.values()) <= CELLS_SHOWN else CELLS_ABBREVIATED
+    slots = {name: _slots(size, limit) for name, size in sizes.items()}
     whole = sum(len(shown) for shown in slots.values()) > NODES_SHOWN
     if whole:
         slots = {name: [0] for name in slots}
@@ -94,7 +104,14 @@ def make_layout(graph: nx.MultiDiGraph) -> Layout:
                     slot, height = slot + 1, height + STEP_Y
                 slot, height = slot + 1, height + STEP_Y
         y += (tallest - 1) * STEP_Y + GAP_Y
-    return Layout(cells=cells, dots=dots, whole=whole, radius=0.34 if whole else 0.19, gap_x=x0["feedback"] - GAP_X / 2)
+    return Layout(
+        cells=cells,
+        dots=dots,
+        whole=whole,
+        counted=bool(dots),
+        radius=0.34 if whole else 0.19,
+        gap_x=x0["feedback"] - GAP_X / 2,
+    )
 
 
 def joined(layout: Layout, data: dict[str, object], source: str, target: str) -> Iterator[Pair]:
@@ -116,8 +133,8 @@ def joined(layout: Layout, data: dict[str, object], source: str, target: str) ->
                 yield (source, j), (target, i)
 
 
-def _slots(size: int) -> list[int | None]:
-    return list(range(size)) if size <= CELLS_SHOWN else [0, 1, 2, None, size - 1]
+def _slots(size: int, limit: int) -> list[int | None]:
+    return list(range(size)) if size <= limit else [0, 1, 2, None, size - 1]
 
 
 def _rows(graph: nx.MultiDiGraph) -> dict[tuple[int, str], list[str]]:

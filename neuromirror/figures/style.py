@@ -7,6 +7,7 @@ that other code would see. The same record gives the same bytes.
 from __future__ import annotations
 
 import contextlib
+import functools
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,8 +16,10 @@ from typing import Any, cast
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.legend import Legend
 from matplotlib.patches import Patch
+from matplotlib.textpath import text_to_path
 
 from neuromirror.errors import RequestError
 from neuromirror.record import PhaseEntry
@@ -34,6 +37,11 @@ DASHES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (5, 1.5, 1, 1.5)
 PATH_COLOURS = {"forward": BLUE, "feedback": VERMILLION}
 WIDTH_IN = 7.0
 """Width of a figure in inches: two columns of a journal."""
+
+A4_IN = (8.27, 11.69)
+"""A page, portrait: what no drawing exceeds that can be read on it."""
+SMALLEST_PT = 5.5
+"""Size of the smallest text."""
 
 _BANDS = {"mirror": "#DCEBF7", "engaged": "#FFF7D6"}
 _OTHER_BANDS = ("#E3F2EA", "#F6E4EE", "#EFEFEF")
@@ -166,6 +174,15 @@ def _name_modes(ax: Axes, shown: list[tuple[str, float, float]], colours: dict[s
             ax, patches, [mode_label(mode) for mode in modes], loc="lower left", bbox_to_anchor=(0, 1), ncols=4
         )
         ax.add_artist(legend)
+
+
+@functools.lru_cache(maxsize=4096)
+def text_width_in(text: str, size_pt: float, *, bold: bool = False) -> float:
+    """Return the width of a line of text, which may have math in it, in inches."""
+    weight, family = "bold" if bold else "normal", _RC["font.family"]
+    font = FontProperties(family=family, size=size_pt, weight=weight, math_fontfamily=_RC["mathtext.fontset"])
+    math = "$" in text.replace(r"\$", "")
+    return text_to_path.get_text_width_height_descent(text, font, ismath=math)[0] / 72
 
 
 def math_name(name: str) -> str:

@@ -1,0 +1,166 @@
+"""A circuit in each of its modes, one panel a mode: Figure 1 of Akrout et al. 2019, for any circuit that fits."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from string import ascii_lowercase
+from typing import Any
+
+import networkx as nx
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.path import Path
+
+from neuromirror.figures import style
+from neuromirror.figures.draw_arrows import HEADS, STATES, Bundle, draw_bundle, plus_marks, state_of
+from neuromirror.figures.draw_cells import ZIGZAG, draw_population
+from neuromirror.figures.draw_layout import Layout
+
+UNIT_IN = 0.52
+"""Inches to a unit of the layout, where the page has room."""
+SMALLEST_UNIT_IN = 0.26
+"""The same where it has not: below, names would collide, and the picture is rather larger than a page."""
+MARGIN = (1.15, 1.15, 1.0, 1.4)
+"""Left, right, below and above the cells, in units of the layout."""
+MORE_MARGIN = {"none": 0.0, "exact": 0.7, "sign": 1.1}
+"""What is added to the right for the names of weights that are transported."""
+NARROWEST_IN = 2.8
+"""Width of a panel, unless its title needs more."""
+TITLE_IN = 0.5
+"""Room for a panel's letter, and around its title."""
+LEGEND_IN = 0.7
+"""Height that is kept for the legend."""
+
+Entry = tuple[str, tuple[Line2D, ...]]
+"""A name in the legend and its signs, one upon the other."""
+
+
+def draw_panels(graph: nx.MultiDiGraph, layout: Layout, groups: list[list[str]]) -> Figure:
+    """Draw a panel for the first mode of each group.
+
+    Arrows tell by colour and line style what transmits, what learns and what is gated off, and by their heads which
+    role a projection has. Where one population has more than `CELLS_SHOWN` cells, populations show their first cells,
+    dots, and their last, and circuits of more than `NODES_SHOWN` cells show one node for each population.
+
+    Parameters
+    ----------
+    graph : networkx.MultiDiGraph
+    layout : Layout
+    groups : list of list of str
+        Names of modes; those of a group are alike.
+    """
+    left, right, bottom, top = _frame(graph, layout)
+    columns, unit_in = arrangement(len(groups), right - left, top - bottom)
+    unit_in = max(unit_in, SMALLEST_UNIT_IN)
+    layout = dataclasses.replace(layout, scale=min(math.sqrt(unit_in / UNIT_IN), 1.0))
+    title_pt = max(10 * layout.scale, 7.5)
+    titles_in = [style.text_width_in(_title(graph, names), title_pt) + TITLE_IN for names in groups]
+    entries = legend_entries(graph, [graph.graph["modes"][names[0]] for names in groups])
+    width_in = columns * max((right - left) * unit_in, NARROWEST_IN, *titles_in)
+    tall_in = (top - bottom) * unit_in
+    legend_columns = max(1, min(4, int(width_in / 1.9)))
+    legend_in = 0.17 * math.ceil(len(entries) / legend_columns) + 0.1
+    height_in = math.ceil(len(groups) / columns) * tall_in + legend_in
+    with style.context():
+        figure = Figure(figsize=(width_in, height_in))
+        for index, names in enumerate(groups):
+            row, column = divmod(index, columns)
+            box = (column / columns, 1 - (row + 1) * tall_in / height_in, 1 / columns, tall_in / height_in)
+            ax = figure.add_axes(box, xlim=(left, right), ylim=(bottom, top), aspect="equal")
+            ax.set_axis_off()
+            _draw_panel(ax, graph, layout, graph.graph["modes"][names[0]])
+            letter = f"$\\bf{{{ascii_lowercase[index % 26]}}}$   " if len(groups) > 1 else ""
+            ax.text(
+                sum(layout.extent[:2]) / 2, top - 0.1, letter + _title(graph, names), fontsize=title_pt, ha="center",
+                va="top",
+            )  # fmt: skip
+        labels, handles = zip(*entries, strict=True)
+        figure.legend(handles, labels, loc="lower center", ncols=legend_columns, columnspacing=1.6, handlelength=2.6)
+    return figure
+
+
+def arrangement(count: int, width: float, height: float) -> tuple[int, float]:
+    """Return how many columns of panels fit a page best, and the inches to a unit of the layout there.
+
+    Panels are as large as they can be on a page of either orientation. Of arrangements that are nearly as large, the
+    one with the fewest empty places and the most columns is taken.
+
+    Parameters
+    ----------
+    count : int
+        Of panels.
+    width, height : float
+        Of a panel, in units of the layout.
+    """
+    units_in = {
+        columns: max(
+            min(UNIT_IN, page[0] / (columns * width), (page[1] - LEGEND_IN) / (math.ceil(count / columns) * height))
+            for page in (style.A4_IN, style.A4_IN[::-1])
+        )
+        for columns in range(1, count + 1)
+    }
+    good = [columns for columns, unit_in in units_in.items() if unit_in > 0.85 * max(units_in.values())]
+    columns = min(good, key=lambda columns: (-count % columns, -columns))
+    return columns, units_in[columns]
+
+
+def fits_a_page(graph: nx.MultiDiGraph, layout: Layout, count: int) -> bool:
+    """Whether so many panels can be read on one page."""
+    left, right, bottom, top = _frame(graph, layout)
+    return arrangement(count, right - left, top - bottom)[1] >= SMALLEST_UNIT_IN
+
+
+def _frame(graph: nx.MultiDiGraph, layout: Layout) -> tuple[float, float, float, float]:
+    """Return left, right, bottom and top of a panel, in units of the layout."""
+    left, right, bottom, top = layout.extent
+    more = max(MORE_MARGIN[data.get("transport", "none")] for *_, data in graph.edges(data=True))
+    return left - MARGIN[0], right + MARGIN[1] + more, bottom - MARGIN[2], top + MARGIN[3]
+
+
+def _title(graph: nx.MultiDiGraph, names: list[str]) -> str:
+    alike = f", one of {len(names)} alike" if len(names) > 1 else ""
+    blocked = ", biases blocked" if graph.graph["modes"][names[0]]["bias"] == "blocked" else ""
+    return style.mode_label(names[0]) + alike + blocked
+
+
+def _draw_panel(ax: Axes, graph: nx.MultiDiGraph, layout: Layout, mode: dict[str, Any]) -> None:
+    bundles: dict[frozenset[str], Bundle] = {}
+    for source, target, name, data in sorted(graph.edges(keys=True, data=True), key=lambda edge: edge[2]):
+        bundles.setdefault(frozenset((source, target)), []).append((source, target, name, data))
+    for bundle in bundles.values():
+        draw_bundle(ax, graph, layout, bundle, mode)
+    for name in graph:
+        draw_population(ax, graph, layout, name, mode)
+
+
+def legend_entries(graph: nx.MultiDiGraph, modes: list[dict[str, Any]]) -> list[Entry]:
+    """Return the entries of the legend for everything that the given modes show."""
+    edges = [data for *_, data in graph.edges(data=True)]
+    roles = {data["role"] for data in edges}
+    present = {state_of(name, mode) for *_, name in graph.edges(keys=True) for mode in modes}
+    entries: list[Entry] = []
+    for key, state in STATES.items():
+        line = Line2D([], [], color=state.colour, linewidth=state.width, linestyle=state.dashes)
+        if key in present:
+            entries.append((state.label, (line, *plus_marks(state, np.empty((0, 2)))) if state.plus else (line,)))
+    entries += [(head.label, (role_sign(role),)) for role, head in HEADS.items() if role in roles]
+    if any(mode["noise"] for mode in modes):
+        entries.append(("noisy cell", (sign(marker=Path(ZIGZAG), fillstyle="none", markersize=8),)))
+    if any(name.endswith(".bias") for mode in modes for name in mode["learn"]):
+        entries.append(("bias learns", (sign(marker="o", fillstyle="none", markersize=7, markeredgewidth=2),)))
+    if any(data.get("transport", "none") != "none" for data in edges):
+        entries.append(("transported: not local", (sign(marker="$=$", markersize=7, markeredgewidth=0.3),)))
+    return entries
+
+
+def role_sign(role: str) -> Line2D:
+    """Return the sign of a projection's role, its arrowhead."""
+    return sign(marker=HEADS[role].marker, markersize=5, markeredgewidth=HEADS[role].edge)
+
+
+def sign(**style_of: Any) -> Line2D:
+    """Return a sign of the legend, a marker."""
+    return Line2D([], [], linestyle="none", color=style.BLACK, **style_of)
