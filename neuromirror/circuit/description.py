@@ -202,6 +202,19 @@ class Norm(Model):
     tau: Time | None = None
 
 
+class Parameters(Model):
+    """What differs from cell to cell of a population: a value for each cell, in place of that of its kind."""
+
+    tau_m: tuple[Time, ...] | None = None
+    tau_syn: tuple[Time, ...] | None = None
+    refractory: tuple[Delay, ...] | None = None
+    v_rest: tuple[Voltage, ...] | None = None
+    v_reset: tuple[Voltage, ...] | None = None
+    v_threshold: tuple[Voltage, ...] | None = None
+    noise: tuple[Spread, ...] | None = None
+    default_bias: tuple[DefaultBias, ...] | None = None
+
+
 class Population(Model):
     """Cells of one kind in one layer of the forward or the feedback path.
 
@@ -216,6 +229,7 @@ class Population(Model):
     bias: Init | None = None
     norm: Norm | None = None
     shares: str | None = None
+    parameters: Parameters | None = None
 
 
 class Projection(Model):

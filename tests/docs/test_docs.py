@@ -167,6 +167,7 @@ MODELS = {
     description.Estimate: "[code]",
     description.Cell: "[cells.NAME]",
     description.Population: "[populations.NAME]",
+    description.Parameters: "[populations.NAME]",
     description.Norm: "[populations.NAME]",
     description.Init: "Initial values",
     description.Projection: "[projections.NAME]",
@@ -229,6 +230,7 @@ def choices(annotation: Any) -> list[str]:
 PREFIXES = {
     description.Estimate: "estimate.",
     description.Updater: "updater.",
+    description.Parameters: "parameters.",
     description.Normalise: "updater.normalise.",
     description.Norm: "norm.",
     description.Noise: "noise.POPULATION.",

@@ -10,6 +10,7 @@ import numpy as np
 
 from neuromirror import seeds
 from neuromirror.backends.brian2.layout import Layout
+from neuromirror.circuit.cells import cells_of
 from neuromirror.circuit.description import Cell
 from neuromirror.dynamics.neurons import LIF, synaptic_kick
 from neuromirror.plan import Plan
@@ -19,9 +20,10 @@ def cell_values(layout: Layout, plan: Plan) -> dict[str, Any]:
     """Return the initial values of the cells' variables; those that depend on the seed are plain arrays."""
     values = dict[str, Any]()
     for name, population in plan.description.populations.items():
-        cell, here = plan.description.cells[population.cell], layout.cells(name)
-        for key, value in _constants(cell, plan, layout.dt_s).items():
-            values.setdefault(key, np.zeros(layout.size))[here] = value
+        cells, here = cells_of(population, plan.description.cells[population.cell]), layout.cells(name)
+        kinds = {cell: _constants(cell, plan, layout.dt_s) for cell in set(cells)}
+        for key in kinds[cells[0]]:
+            values.setdefault(key, np.zeros(layout.size))[here] = [kinds[cell][key] for cell in cells]
     start = seeds.stream(plan.seed, "membranes").random(layout.size)
     constants: dict[str, Any] = {
         **values,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from neuromirror.circuit.cells import cells_of, values_of
 from neuromirror.circuit.checks.context import Context, Path
-from neuromirror.circuit.description import Init, Population
+from neuromirror.circuit.description import Cell, Code, Init, Population
 from neuromirror.dynamics.activations import ACTIVATIONS
 from neuromirror.errors import Problem
 
@@ -26,26 +27,30 @@ def check_cells(c: Context) -> Iterator[Problem]:
     code = c.circuit.code
     for name, cell in c.circuit.cells.items():
         path: Path = ("cells", name)
-        if not cell.v_threshold.si > max(cell.v_rest.si, cell.v_reset.si):
-            yield c.problem(
-                "threshold-below-rest",
-                (*path, "v_threshold"),
-                f"{cell.v_threshold} is not above rest ({cell.v_rest}) and reset ({cell.v_reset}).",
-            )
+        if (found := _never_fires(cell)) is not None:
+            yield c.problem("threshold-below-rest", (*path, "v_threshold"), found)
         if code.kind != "baseline" or code.beta is None:
             continue
-        if cell.refractory.s * code.beta.Hz >= 1:
-            yield c.problem(
-                "beta-above-refractory",
-                (*path, "refractory"),
-                f"cells refractory for {cell.refractory} cannot fire at beta = {code.beta}. Lower one of the two.",
-            )
+        if (found := _too_slow(cell, code)) is not None:
+            yield c.problem("beta-above-refractory", (*path, "refractory"), found)
         if not any(p.path == "forward" and p.cell == name for p in c.circuit.populations.values()):
             continue  # b⁻ acts in forward cells
         try:
             ACTIVATIONS[cell.activation].inverse(code.beta.Hz / code.unit.Hz)
         except ValueError as error:
             yield c.problem("no-default-bias", (*path, "activation"), str(error))
+
+
+def _never_fires(cell: Cell) -> str | None:
+    if cell.v_threshold.si > max(cell.v_rest.si, cell.v_reset.si):
+        return None
+    return f"{cell.v_threshold} is not above rest ({cell.v_rest}) and reset ({cell.v_reset})."
+
+
+def _too_slow(cell: Cell, code: Code) -> str | None:
+    if code.kind != "baseline" or code.beta is None or cell.refractory.s * code.beta.Hz < 1:
+        return None
+    return f"cells refractory for {cell.refractory} cannot fire at beta = {code.beta}. Lower one of the two."
 
 
 def check_populations(c: Context) -> Iterator[Problem]:
@@ -61,6 +66,33 @@ def check_populations(c: Context) -> Iterator[Problem]:
             yield from init(c, population.bias, (*path, "bias"), (math.prod(population.shape),))
         yield from _norm(c, path, population)
         yield from _shares(c, path, population)
+        yield from _parameters(c, (*path, "parameters"), population)
+
+
+def _parameters(c: Context, path: Path, population: Population) -> Iterator[Problem]:
+    """Check what differs from cell to cell; of cells that cannot be, the first is reported."""
+    kind, size = c.circuit.cells.get(population.cell), math.prod(population.shape)
+    if population.parameters is None:
+        return
+    there = c.original(path)
+    lengths = {name: len(values) for name, values in values_of(population.parameters).items()}
+    for name, length in lengths.items():
+        shortened = any(gone[: len(there) + 1] == (*there, name) for gone in c.dropped)
+        if length != size and not shortened:
+            message = f"found {length} values. Expected {size}, one for each cell."
+            yield c.problem("wrong-shape", (*path, name), message)
+    if kind is None or set(lengths.values()) - {size} or c.lost(there):
+        return
+    given, cells = {*lengths}, cells_of(population, kind)
+    for problem, found_in, concerned in (
+        ("threshold-below-rest", _never_fires, {"v_threshold", "v_rest", "v_reset"}),
+        ("beta-above-refractory", lambda cell: _too_slow(cell, c.circuit.code), {"refractory"}),
+    ):
+        found = ((index, found_in(cell)) for index, cell in enumerate(cells))
+        index, message = next(((i, text) for i, text in found if text is not None), (0, None))
+        if message is not None and given & concerned:
+            name = min(given & concerned, key=["v_threshold", "v_reset", "v_rest", "refractory"].index)
+            yield c.problem(problem, (*path, name, index), f"cell {index}: {message}")
 
 
 def _norm(c: Context, path: Path, population: Population) -> Iterator[Problem]:
