@@ -51,7 +51,7 @@ class Route:
 
     @property
     def label_row(self) -> int:
-        """The row below which the label stands: the upper end of a straight arrow, of another the one that is no stub."""
+        """The row below which the label stands: the upper end of a straight arrow, else the end that is no stub."""
         if self.track is None:
             return max(self.source, self.target)
         return self.target if self.head else self.source
