@@ -100,6 +100,39 @@ def test_the_loss_is_that_of_the_counts(target: str, tmp_path: Path) -> None:
     np.testing.assert_allclose([row["loss"] for row in rows], losses.reshape(6, 5).mean(axis=1), rtol=1e-9)
 
 
+def rate_Hz(run: Run, population: str) -> float:
+    """Return the mean rate of a population in its second half of the run."""
+    spikes, stop_s = run.spikes(population), run.manifest.phases[-1]["stop_s"]
+    cells = run.manifest.populations[population]["size"]
+    return float(np.sum(spikes.t_s > stop_s / 2)) / (cells * stop_s / 2)
+
+
+def test_a_gate_closes_for_a_silent_cell(target: str, tmp_path: Path) -> None:
+    """The output error of a silent y1 is large and negative; φ'(y1) = 0 keeps it from d1, which then stays at β."""
+    silent = 'populations.y1.bias={init="constant", value=-40.0}'
+    length = 'schedule=[{mode="engaged", duration="2 s"}]'
+    rates = {}
+    for name, on in (("gated", '["W1", "B1", "g0", "g1", "e1"]'), ("open", '["W1", "B1", "g0", "e1"]')):
+        circuit = nm.load("figure1", [silent, length, f"modes.engaged.on={on}", "rules.bias.updater.rate=0.0"])
+        run = nm.run(circuit, seed=2, target=target, out=tmp_path / name, figures=False)
+        assert rate_Hz(run, "y1") < 5
+        rates[name] = rate_Hz(run, "d1")
+    assert rates["gated"] > 70
+    assert rates["open"] < 30
+
+
+def test_a_delay_of_weights_is_that_of_their_effect(target: str, tmp_path: Path) -> None:
+    """Without what W1 has yet to bring, y1 has only the mean that is taken away from its input, and is silent."""
+    rates = {}
+    for delay in ("0 ms", "10 s"):
+        changes = ['projections.W1.weight={init="constant", value=1.0}', f"projections.W1.delay={delay}"]
+        circuit = nm.load("figure1", ['schedule=[{mode="mirror", duration="1 s"}]', *changes])
+        run = nm.run(circuit, seed=2, target=target, out=tmp_path / delay.replace(" ", ""), figures=False)
+        rates[delay] = rate_Hz(run, "y1")
+    assert rates["0 ms"] > 50
+    assert rates["10 s"] < 5
+
+
 def test_relays_lose_no_spike(target: str, tmp_path: Path) -> None:
     """Cells of the feedback path repeat what the drive brings, one step after it, unless they are refractory."""
     circuit = nm.load("figure1", ['schedule=[{mode="mirror", duration="4 s"}]', "code.beta=80 Hz"])

@@ -355,6 +355,22 @@ def test_without_json_no_line_is_an_object(call: Call) -> None:
     assert "{" not in outcome.out
 
 
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ("time.dt=1e-320 s", "not a whole number of time steps"),
+        ("cells.cell.default_bias=-1 V", "fire at 0 Hz whatever their input"),
+    ],
+)
+def test_what_spiking_cells_cannot_do_is_refused_and_nothing_written(
+    change: str, says: str, call: Call, folder: Path
+) -> None:
+    outcome = call("run", "figure1", "--target", "numpy", "--out", "run", "--set", change)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert says in outcome.err
+    assert contents(folder) == {}
+
+
 def test_several_seeds_have_a_directory_each_and_one_json_object(call: Call, folder: Path) -> None:
     outcome = call("run", "figure1", *TINY, "--seed", "3", "--seeds", "2", "--out", "several", "--json")
     result = last_json(outcome)

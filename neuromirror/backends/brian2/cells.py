@@ -13,6 +13,7 @@ from neuromirror.backends.brian2.layout import Layout
 from neuromirror.circuit.cells import cells_of
 from neuromirror.circuit.description import Cell
 from neuromirror.dynamics.neurons import LIF, synaptic_kick
+from neuromirror.errors import RequestError
 from neuromirror.plan import Plan
 
 
@@ -57,7 +58,13 @@ def _constants(cell: Cell, plan: Plan, dt_s: float) -> dict[str, float]:
     )
     beta_Hz = plan.beta * plan.unit_Hz
     bias_V = lif.bias_V(beta_Hz, dt_s) if cell.default_bias == "calibrate" else cell.default_bias.si
-    unit_V = plan.unit_Hz / lif.slope_Hz_per_V(bias_V, dt_s)
+    slope_Hz_per_V = lif.slope_Hz_per_V(bias_V, dt_s)
+    if not slope_Hz_per_V > 0:
+        raise RequestError(
+            f"cells with a default bias of {cell.default_bias} fire at {lif.rate_Hz(bias_V, dt_s):g} Hz whatever their "
+            'input. Choose a default_bias near the threshold, or "calibrate".'
+        )
+    unit_V = plan.unit_Hz / slope_Hz_per_V
     decay = math.exp(-dt_s / lif.tau_m_s)
     return {
         "tau_m": lif.tau_m_s,

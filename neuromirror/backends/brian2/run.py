@@ -10,6 +10,7 @@ from typing import Any
 
 import brian2 as b2
 import numpy as np
+from brian2.core.base import BrianObjectException
 
 from neuromirror import seeds
 from neuromirror.backends.base import Options, Recorder, Snapshot
@@ -19,7 +20,7 @@ from neuromirror.backends.brian2.losses import mean_loss, window_losses
 from neuromirror.backends.brian2.network import BIASES, SpikingNetwork
 from neuromirror.backends.brian2.runtime import quieten, stop_if_interrupted, use_runtime
 from neuromirror.backends.brian2.tables import table_values
-from neuromirror.errors import RequestError
+from neuromirror.errors import RequestError, RunError
 from neuromirror.plan import FloatArray, Plan
 
 REPORT_FROM_S = 2.0
@@ -66,17 +67,25 @@ class _Brian2:
         """Run plans that differ in their seed only; a standalone program is built once for all of them."""
         quieten()
         target = self.target(plans[0], options, len(plans))
-        if target == "cpp_standalone":
-            _run_standalone(plans, recorders, options)
-            return
-        use_runtime(target)
-        for plan, recorder in zip(plans, recorders, strict=True):
-            spiking = SpikingNetwork(plan, options.points)
-            b2.seed(seeds.integer(plan.seed, "brian2"))
-            duration = _duration(spiking)
-            spiking.network.run(duration, report=_reporter(recorder), report_period=0.2 * b2.second, namespace={})
-            _harvest(spiking, plan, recorder, float(spiking.network.t / b2.second))
-            stop_if_interrupted()
+        try:
+            if target == "cpp_standalone":
+                _run_standalone(plans, recorders, options)
+            else:
+                _run_here(plans, recorders, options, target)
+        except BrianObjectException as error:
+            raise RunError(f"Brian2 cannot run this circuit: {error.__cause__ or error}.") from error
+
+
+def _run_here(plans: list[Plan], recorders: list[Recorder], options: Options, target: str) -> None:
+    """Run each plan in this process."""
+    use_runtime(target)
+    for plan, recorder in zip(plans, recorders, strict=True):
+        spiking = SpikingNetwork(plan, options.points)
+        b2.seed(seeds.integer(plan.seed, "brian2"))
+        duration = _duration(spiking)
+        spiking.network.run(duration, report=_reporter(recorder), report_period=0.2 * b2.second, namespace={})
+        _harvest(spiking, plan, recorder, float(spiking.network.t / b2.second))
+        stop_if_interrupted()
 
 
 def _duration(spiking: SpikingNetwork) -> Any:
