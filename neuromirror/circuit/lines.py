@@ -31,7 +31,7 @@ def key_lines(text: str) -> dict[Path, int]:
         From key paths, as they address what `tomllib` returns, to lines; what is mentioned twice has its first line.
     """
     scanner = _Scanner(text)
-    with contextlib.suppress(_StopError, IndexError, RecursionError):
+    with contextlib.suppress(_StopError, IndexError, RecursionError, tomllib.TOMLDecodeError):
         scanner.document()
     return scanner.lines
 

@@ -336,6 +336,7 @@ e = [ # one
     assert line_of(lines, ("none",)) is None
 
 
+@example("'\x1f'")
 @given(st.text(max_size=100))
 @settings(deadline=None, max_examples=60)
 def test_lines_are_given_of_any_text(text: str) -> None:
