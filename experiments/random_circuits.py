@@ -78,7 +78,7 @@ def one_to_one(source: str, target: str, role: str, permutation: list[int] | Non
     return axons if permutation is None else {**axons, "permutation": permutation}
 
 
-def dense(source: str, target: str, weight: Tables, **more: str) -> Tables:
+def dense(source: str, target: str, weight: Tables, **more: Any) -> Tables:
     """Return a projection with weights."""
     return {"source": source, "target": target, "connector": "all_to_all", "weight": weight, **more}
 
@@ -139,10 +139,12 @@ def _projections(choose: Chooser, sizes: list[int]) -> Tables:
         steps.append((len(sizes) - 3, len(sizes) - 1))
     for lower, upper in steps:
         name = str(upper) if upper == lower + 1 else f"{lower}to{upper}"
-        found[f"W{name}"] = dense(f"y{lower}", f"y{upper}", _weight(choose))
+        found[f"W{name}"] = dense(
+            f"y{lower}", f"y{upper}", _weight(choose), **_mask(choose, sizes[upper], sizes[lower])
+        )
         transport = choose.one_of(["none", "none", "none", "exact", "sign"])
         B = dense(f"d{upper}", f"d{lower}", _weight(choose), mirrors=f"W{name}", transport=transport)
-        found[f"B{name}"] = B
+        found[f"B{name}"] = {**B, **_mask(choose, sizes[lower], sizes[upper])}
     for layer, size in enumerate(sizes):
         y, d = f"y{layer}", f"d{layer}"
         for kind, role, source, target in (("x", "drive", y, d), ("g", "gate", y, d), ("e", "error", d, y)):
@@ -150,6 +152,15 @@ def _projections(choose: Chooser, sizes: list[int]) -> Tables:
                 permutation = choose.order(size) if either(choose) else None
                 found[f"{kind}{layer}{copy}"] = one_to_one(source, target, role, permutation)
     return found
+
+
+def _mask(choose: Chooser, targets: int, sources: int) -> Tables:
+    """Choose which synapses there are: mostly all, otherwise some, one at least."""
+    if not choose.one_of([False, False, True]):
+        return {}
+    mask = [[choose.one_of([1, 1, 0]) for _ in range(sources)] for _ in range(targets)]
+    mask[0][0] = 1
+    return {"mask": mask}
 
 
 def _mode(choose: Chooser, tables: Tables, top: int, name: str) -> Tables:

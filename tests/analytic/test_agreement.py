@@ -93,6 +93,7 @@ def features(circuit: Circuit) -> set[str]:
         *(f"permuted {p.role}" for p in described.projections.values() if p.permutation not in (None, (0,))),
         *(f"layers {p.layer + 1}" for p in described.populations.values()),
         *(f"phases {len(running)}" for _ in running),
+        *("mask" for p in described.projections.values() if p.mask is not None),
         *("learns a bias" for mode in running if any("bias" in name for name in mode.learn)),
     }
 
@@ -121,7 +122,7 @@ def test_the_circuits_made_up_use_all_that_rates_can() -> None:
             "memory_from",
         ),
         *("transport none", "transport exact", "transport sign", "permuted drive", "permuted gate", "permuted error"),
-        *("layers 2", "layers 3", "layers 4", "phases 1", "phases 2", "phases 3", "learns a bias"),
+        *("layers 2", "layers 3", "layers 4", "phases 1", "phases 2", "phases 3", "learns a bias", "mask"),
         *VARIABLES,
         *FUNCTIONS,
     }

@@ -46,11 +46,7 @@ class Brian2RateEngine:
     ) -> None:
         """Settle the circuit for each example in turn."""
         self._shown = network = self._network(replace(mode, inputs=frozenset(inputs)))
-        for name, synapses in network.weights.items():
-            synapses.variables["w"].set_value(self._arrays[name].ravel())
-        for name, cells in network.cells.items():
-            if f"{name}.bias" in self._arrays:
-                cells.variables["b"].set_value(self._arrays[f"{name}.bias"])
+        network.write(self._arrays)
         self._noise = dict(noise)
         self._signals = {name: np.empty((examples, self.plan.sizes[name])) for name in mode.order}
         for example in range(examples):
@@ -82,8 +78,7 @@ class Brian2RateEngine:
         for name, value in {"keep": step.keep, "step": step.step, "examples": examples}.items():
             holder.variables[f"{name}_{variable}"].set_value(value)
         network.step(update(learner))
-        learned = holder.variables[variable].get_value()
-        self._arrays[learner.name] = learned.reshape(self._arrays[learner.name].shape).copy()
+        self._arrays[learner.name] = network.read(learner.name)
 
     def refresh(self) -> None:
         """Make every transported B of its W."""
