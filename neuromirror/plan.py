@@ -176,6 +176,13 @@ class Plan:
         """Where there are synapses, (target, source) of 1 and 0, for the projections that lack some."""
         return {n: p.mask.numbers.copy() for n, p in self.description.projections.items() if p.mask is not None}
 
+    def synapses(self, projection: str) -> NDArray[np.intp]:
+        """Return which entries of a projection's flattened weights, (target, source), have a synapse."""
+        described, mask = self.description.projections[projection], self.masks.get(projection)
+        if mask is None:
+            return np.arange(self.sizes[described.target] * self.sizes[described.source])
+        return np.flatnonzero(mask)
+
     def initial_arrays(self) -> dict[str, FloatArray]:
         """Return the initial weights, (target, source), and biases, (cells,), in float64; names as in the file."""
         drawn = self.drawn_arrays()

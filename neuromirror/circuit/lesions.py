@@ -13,9 +13,9 @@ from neuromirror.errors import RequestError, suggestion
 def lesioned(description: Description, names: Sequence[str]) -> Description:
     """Return an expanded description without some populations and projections.
 
-    With a population go the projections from and to it, its noise, its input and its comparisons. A projection that is
-    gone transmits and learns in no mode. A B whose W is gone stays as it begins, with nothing to mirror. What learned
-    from an error or a forward signal that no longer arrives does not learn any more.
+    With a population go those that share its cells, the projections from and to them, its noise, its input and its
+    comparisons. A projection that is gone transmits and learns in no mode. A B whose W is gone stays as it begins, with
+    nothing to mirror. What learned from an error or a forward signal that no longer arrives does not learn any more.
 
     Parameters
     ----------
@@ -35,7 +35,9 @@ def lesioned(description: Description, names: Sequence[str]) -> Description:
             raise RequestError(
                 f"without {name}: there is no population or projection of that name. {suggestion(name, known)}"
             )
-    populations = {name: p for name, p in description.populations.items() if name not in names}
+    populations = {
+        name: p for name, p in description.populations.items() if name not in names and p.shares not in names
+    }
     if not populations:
         raise RequestError("without all populations: nothing is left. Keep one of them.")
     projections = {

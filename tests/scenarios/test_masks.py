@@ -16,6 +16,7 @@ from neuromirror.plan import make_plan
 from neuromirror.record.run import Run
 
 BACKENDS = ["reference", "torch", "brian2-rate", "brian2"]
+RATES = BACKENDS[:3]
 MASK = np.array([[1, 0, 1], [1, 1, 0]])
 ONES = np.ones((2, 3))
 
@@ -52,7 +53,7 @@ def test_a_mask_of_ones_changes_nothing(backend: str, tmp_path: Path) -> None:
         np.testing.assert_array_equal(ones.weights(name), plain.weights(name))
 
 
-@pytest.mark.parametrize("backend", ["reference", "torch", "brian2-rate"])
+@pytest.mark.parametrize("backend", RATES)
 def test_a_mask_is_a_weight_of_zero_that_no_rule_moves(backend: str, tmp_path: Path) -> None:
     """Where nothing learns in W, its mask acts as zeros in its values do."""
     weights = np.array([[1.2, 0.1, -0.6], [-0.5, 0.9, 0.3]])
@@ -67,7 +68,7 @@ def test_a_mask_is_a_weight_of_zero_that_no_rule_moves(backend: str, tmp_path: P
 
 
 def test_the_rate_backends_agree_on_masks(tmp_path: Path) -> None:
-    runs = [simulate(masked(), backend, tmp_path / backend) for backend in ("reference", "torch", "brian2-rate")]
+    runs = [simulate(masked(), backend, tmp_path / backend) for backend in RATES]
     for name in ("W1", "B1", "y1.bias"):
         for run in runs[1:]:
             np.testing.assert_allclose(run.weights(name), runs[0].weights(name), rtol=1e-9, atol=1e-12)
@@ -83,7 +84,7 @@ def test_a_masked_b_mirrors_a_masked_w(backend: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("method", ["bp", "ss"])
-@pytest.mark.parametrize("backend", ["reference", "torch", "brian2-rate"])
+@pytest.mark.parametrize("backend", RATES)
 def test_transport_brings_nothing_where_there_is_no_synapse(backend: str, method: str, tmp_path: Path) -> None:
     circuit = nm.load("figure1").with_values({"projections.B1.mask": MASK.T}).method(method)
     circuit = circuit.with_values({"schedule": [{"mode": "engaged", "examples": 300}]})

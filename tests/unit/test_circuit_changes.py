@@ -161,6 +161,12 @@ def test_a_b_whose_w_is_gone_has_nothing_to_mirror() -> None:
         assert left.description.modes["engaged"].on == ("B1", "e1", "g0", "g1")
 
 
+def test_who_shares_cells_goes_with_them() -> None:
+    shared = Circuit(TABLES).with_values({"populations.d1.shares": "y1"}).without("y1")
+    assert set(shared.description.populations) == {"d0", "y0"}
+    assert set(shared.description.projections) == {"g0", "x0"}
+
+
 def test_only_what_there_is_can_be_taken_out() -> None:
     with pytest.raises(RequestError, match="without W2: there is no population or projection of that name"):
         Circuit(TABLES).without("W2")

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
 from neuromirror.backends.brian2.grid import Grid
 from neuromirror.plan import FloatArray, Learner, Plan
@@ -62,13 +61,6 @@ class Layout:
             for learner in self.plan.modes[mode].learners:
                 found.setdefault(learner.name, {})[learner.rule.name] = learner
         return {name: [by_rule[rule] for rule in sorted(by_rule)] for name, by_rule in sorted(found.items())}
-
-    def synapses(self, projection: str) -> NDArray[np.intp]:
-        """Return which entries of a projection's flattened weights, (target, source), have a synapse."""
-        described, mask = self.plan.description.projections[projection], self.plan.masks.get(projection)
-        if mask is None:
-            return np.arange(self.plan.sizes[described.target] * self.plan.sizes[described.source])
-        return np.flatnonzero(mask)
 
     def per_cell(self, values: Mapping[str, Mapping[str, float]]) -> FloatArray:
         """Return a (scheduled modes, cells) table from values by mode and population, 0 where there is none."""

@@ -141,7 +141,7 @@ class SpikingNetwork:
         targets, sources = np.meshgrid(
             np.arange(target.start, target.stop), np.arange(source.start, source.stop), indexing="ij"
         )
-        there = self.layout.synapses(name)
+        there = self.plan.synapses(name)
         synapses.connect(i=sources.ravel()[there], j=targets.ravel()[there])
         synapses.w = self.plan.initial_arrays()[name].ravel()[there]
         self.arrays[name] = synapses

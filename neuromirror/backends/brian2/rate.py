@@ -46,7 +46,11 @@ class Brian2RateEngine:
     ) -> None:
         """Settle the circuit for each example in turn."""
         self._shown = network = self._network(replace(mode, inputs=frozenset(inputs)))
-        network.write(self._arrays)
+        for name, synapses in network.weights.items():
+            synapses.variables["w"].set_value(self._arrays[name].ravel()[self.plan.synapses(name)])
+        for name, cells in network.cells.items():
+            if f"{name}.bias" in self._arrays:
+                cells.variables["b"].set_value(self._arrays[f"{name}.bias"])
         self._noise = dict(noise)
         self._signals = {name: np.empty((examples, self.plan.sizes[name])) for name in mode.order}
         for example in range(examples):
@@ -78,7 +82,11 @@ class Brian2RateEngine:
         for name, value in {"keep": step.keep, "step": step.step, "examples": examples}.items():
             holder.variables[f"{name}_{variable}"].set_value(value)
         network.step(update(learner))
-        self._arrays[learner.name] = network.read(learner.name)
+        learned = holder.variables[variable].get_value()
+        if learner.source is None:
+            self._arrays[learner.name] = learned.copy()
+        else:  # what a mask leaves out stays 0
+            self._arrays[learner.name].flat[self.plan.synapses(learner.name)] = learned
 
     def refresh(self) -> None:
         """Make every transported B of its W."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Mapping
 from typing import Any
 
 import brian2 as b2
@@ -13,7 +12,7 @@ from neuromirror.backends.brian2 import rate_equations
 from neuromirror.backends.brian2.drives import CELL_NAMES, SYNAPSE_NAMES, run_drive
 from neuromirror.backends.brian2.rate_equations import Arrival, Equations
 from neuromirror.backends.brian2.runtime import stop_if_interrupted
-from neuromirror.plan import FloatArray, Learner, ModePlan, Plan
+from neuromirror.plan import Learner, ModePlan, Plan
 
 SETTLE, SEE = "settle", "see"
 """Slots of the schedule: cells come by their signals, and learning cells by what else rules see; once an example."""
@@ -41,14 +40,14 @@ class RateNetwork:
     ----------
     cells : dict of population to NeuronGroup
     weights : dict of array to Synapses
-        Those that transmit or learn in the mode.
+        Those that transmit or learn in the mode; the synapses of each in the order of the array's entries,
+        without those that a mask leaves out.
     """
 
     def __init__(self, plan: Plan, mode: ModePlan) -> None:
         self.plan, self.mode = plan, mode
         self.cells: dict[str, Any] = {}
         self.weights: dict[str, Any] = {}
-        self._there: dict[str, tuple[Any, ...]] = {}
         self._axons: list[Any] = []
         settling = {name: rate_equations.settling(plan, mode, name) for name in mode.order}
         seeing = {learner.target: rate_equations.seeing(mode, learner.target) for learner in mode.learners}
@@ -92,8 +91,8 @@ class RateNetwork:
             updater.when, updater.order = slot, order
 
     def _build_weights(self, name: str, source: str, target: str, model: str = "") -> Any:
-        mask = self.plan.masks.get(name, np.ones((self.plan.sizes[target], self.plan.sizes[source])))
-        self._there[name] = targets, sources = np.nonzero(mask)
+        targets, sources = np.indices((self.plan.sizes[target], self.plan.sizes[source])).reshape(2, -1)
+        targets, sources = targets[self.plan.synapses(name)], sources[self.plan.synapses(name)]
         model += "w : 1\n" + (rate_equations.learner("w") if name in self._learning else "")
         self.weights[name] = self._connect(source, target, model, (sources, targets), f"weights_{name}")
         return self.weights[name]
@@ -141,20 +140,3 @@ class RateNetwork:
     def holder(self, name: str) -> Any:
         """Return the Brian2 object that holds an array: the synapses of weights, or the cells of biases."""
         return self.weights[name] if name in self.weights else self.cells[name.removesuffix(".bias")]
-
-    def write(self, arrays: Mapping[str, FloatArray]) -> None:
-        """Take the weights and biases of the mode from arrays."""
-        for name, array in arrays.items():
-            if name in self.weights:
-                self.weights[name].variables["w"].set_value(array[self._there[name]])
-            elif array.ndim == 1:
-                self.holder(name).variables["b"].set_value(array)
-
-    def read(self, name: str) -> FloatArray:
-        """Return an array; 0 where there is no synapse."""
-        if name not in self.weights:
-            return self.holder(name).variables["b"].get_value().copy()
-        projection = self.plan.description.projections[name]
-        array = np.zeros((self.plan.sizes[projection.target], self.plan.sizes[projection.source]))
-        array[self._there[name]] = self.weights[name].variables["w"].get_value()
-        return array

@@ -141,7 +141,7 @@ def _arguments(spiking: SpikingNetwork, plan: Plan) -> dict[Any, Any]:
             arguments[spiking.tables[name]] = values
     arrays = plan.initial_arrays()
     for name, synapses in spiking.arrays.items():
-        arguments[synapses.w] = arrays[name].ravel()[spiking.layout.synapses(name)]
+        arguments[synapses.w] = arrays[name].ravel()[plan.synapses(name)]
     values = cell_values(spiking.layout, plan)
     arguments[spiking.cells.v] = values["v"]
     arguments[spiking.cells.b] = values["b"]
@@ -193,7 +193,7 @@ def _snapshots(spiking: SpikingNetwork, plan: Plan) -> Callable[[int], dict[str,
         for name in spiking.layout.learners:
             if name in spiking.arrays:
                 array = np.zeros(shapes[name])
-                array.flat[spiking.layout.synapses(name)] = recorded[name][:, k]
+                array.flat[plan.synapses(name)] = recorded[name][:, k]
                 arrays[name] = array
             else:
                 here = spiking.layout.cells(name.removesuffix(".bias"))
