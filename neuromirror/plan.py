@@ -17,11 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuromirror import schedule, seeds
+from neuromirror.circuit.activations import activation_of
 from neuromirror.circuit.checks import COMPARE
 from neuromirror.circuit.circuit import Circuit
 from neuromirror.circuit.description import Description, Init, Mode, Noise, Signal
 from neuromirror.circuit.rules import rule_of
-from neuromirror.dynamics.activations import ACTIVATIONS, Activation, function_of
+from neuromirror.dynamics.activations import Activation, function_of
 from neuromirror.rules.rule import Rule
 
 FloatArray = NDArray[np.float64]
@@ -140,7 +141,7 @@ class Plan:
 
     def activation(self, population: str) -> Activation:
         """Return the activation function of a population's cells."""
-        return ACTIVATIONS[self.description.cells[self.description.populations[population].cell].activation]
+        return activation_of(self.description.cells[self.description.populations[population].cell])
 
     def slope_of_y(self, population: str) -> str:
         """Return φ' as a gate computes it, as an expression in the signal ``y``: 0 where the code clips it at zero."""

@@ -47,10 +47,16 @@ class ReferenceEngine:
             signals: Signals = {}
             for name in mode.order:
                 cells = range(self.plan.sizes[name])
-                if self.plan.description.populations[name].path == "forward":
-                    signals[name] = [self._forward(mode, signals, name, i, given, noisy) for i in cells]
-                else:
-                    signals[name] = [self._feedback(mode, signals, name, i, wanted) for i in cells]
+                try:
+                    if self.plan.description.populations[name].path == "forward":
+                        signals[name] = [self._forward(mode, signals, name, i, given, noisy) for i in cells]
+                    else:
+                        signals[name] = [self._feedback(mode, signals, name, i, wanted) for i in cells]
+                except ArithmeticError as error:
+                    raise RunError(
+                        f"in {mode.name} mode the signal of {name} cannot be computed ({error.__class__.__name__}). "
+                        "Lower the rate of the rules, or mend an activation that overflows."
+                    ) from error
             self._examples.append(signals)
             self._noise.append(noisy)
             self._losses.append(

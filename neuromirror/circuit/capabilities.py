@@ -63,7 +63,7 @@ class Capabilities:
 _RATE = {
     "spiking": False,
     "codes": frozenset({"zero_mean", "baseline"}),
-    "activations": frozenset({"relu", "linear", "tanh", "rectified_tanh"}),
+    "activations": frozenset({"relu", "linear", "tanh", "rectified_tanh", "expr"}),
     "noise_laws": frozenset({"gaussian", "rademacher"}),
     "transports": frozenset({"none", "exact", "sign"}),
     "cells": frozenset({"distinct", "shared"}),  # a rate is the same whichever cells carry it
@@ -78,7 +78,7 @@ BACKENDS: MappingProxyType[str, Capabilities] = MappingProxyType(
             install="pip install neuromirror",
             spiking=True,
             codes=frozenset({"baseline"}),
-            activations=frozenset({"relu", "linear", "tanh", "rectified_tanh"}),
+            activations=frozenset({"relu", "linear", "tanh", "rectified_tanh", "expr"}),
             noise_laws=frozenset({"gaussian"}),
             transports=frozenset({"none"}),
         ),
@@ -212,7 +212,7 @@ def _unused_activations(
 ) -> Iterator[Problem]:
     """Warn of cells whose activation the spiking neurons are not like."""
     for name, cell in description.cells.items():
-        if cell.activation in ("linear", "tanh"):
+        if cell.activation in ("linear", "tanh", "expr"):
             path = ("cells", name, "activation")
             file, line = locate(path)
             message = (

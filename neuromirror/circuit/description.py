@@ -156,9 +156,12 @@ class Cell(Model):
     ``tau_syn`` is the decay of synaptic currents. ``noise`` is the standard deviation that intrinsic white noise gives
     the free membrane; ``default_bias`` is b⁻ of Appendix B, in the membrane's voltage above rest, or ``"calibrate"``:
     whatever makes the cell fire at beta.
+
+    Where ``activation`` is ``expr``, ``phi`` is an expression in the input u, and ``slope`` its derivative as an
+    expression in the output y.
     """
 
-    activation: Literal["relu", "linear", "tanh", "rectified_tanh"] = "relu"
+    activation: Literal["relu", "linear", "tanh", "rectified_tanh", "expr"] = "relu"
     model: Literal["lif"] = "lif"
     tau_m: Time = Quantity(0.02, "time")
     tau_syn: Time = Quantity(0.006, "time")
@@ -168,6 +171,8 @@ class Cell(Model):
     v_threshold: Voltage = Quantity(-0.05, "voltage")
     noise: Spread = Quantity(0.002, "voltage")
     default_bias: DefaultBias = "calibrate"
+    phi: str | None = None
+    slope: str | None = None
 
 
 class Init(Model):

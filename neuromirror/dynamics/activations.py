@@ -12,6 +12,31 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+from scipy.optimize import brentq
+
+
+def _elementwise(name: str) -> Callable[[Any], Any]:
+    """Return a function of NumPy for scalars and NumPy's arrays, and the array's own for those of other libraries.
+
+    What is not finite is said by the number, not by an error or a warning, whatever the library.
+    """
+
+    def call(x: Any) -> Any:
+        if hasattr(x, name):
+            return getattr(x, name)()
+        with np.errstate(all="ignore"):
+            found = getattr(np, name)(x)
+        return found if isinstance(x, np.ndarray) else float(found)
+
+    return call
+
+
+FUNCTIONS: MappingProxyType[str, Callable[[Any], Any]] = MappingProxyType(
+    {"abs": abs, **{name: _elementwise(name) for name in ("exp", "log", "sqrt", "tanh", "sign")}}
+)
+"""Functions of one argument that an expression may call, for scalars and for arrays of any library."""
+
 
 @cache
 def function_of(expression: str, *arguments: str) -> Callable[..., Any]:
@@ -20,7 +45,9 @@ def function_of(expression: str, *arguments: str) -> Callable[..., Any]:
     ``int(condition)`` makes a number of a truth value, as Brian2 wants it; other arithmetic takes truth values as they
     are.
     """
-    return eval(f"lambda {', '.join(arguments)}: {expression}", {"__builtins__": {}, "int": lambda truth: truth})
+    return eval(
+        f"lambda {', '.join(arguments)}: {expression}", {"__builtins__": {}, "int": lambda truth: truth, **FUNCTIONS}
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +57,7 @@ class Activation:
     Attributes
     ----------
     phi_of_u : str
-        The output φ as an expression in ``u``, which may call ``tanh``.
+        The output φ as an expression in ``u``, which may call `FUNCTIONS`.
     slope_of_y : str
         φ' as an expression in the output ``y``, which is all that a feedback cell receives of it (8.4).
     inverse : callable
@@ -52,6 +79,32 @@ class Activation:
     def slope(self, y: Any) -> Any:
         """Return φ' for outputs, a scalar or an array."""
         return function_of(self.slope_of_y, "y")(y)
+
+
+REACH = 100.0
+"""How far from zero the input of a cell is looked for that gives an output, in units of ``code.unit``."""
+
+
+def numerical_inverse(phi_of_u: str, slope_of_y: str, beta: float) -> float:
+    """Return the input nearest to zero at which φ rises through β.
+
+    Raises
+    ------
+    ValueError
+        If there is none up to `REACH`.
+    """
+    phi, slope = function_of(phi_of_u, "u"), function_of(slope_of_y, "y")
+    grid = np.linspace(-REACH, REACH, 8001)
+    with np.errstate(all="ignore"):
+        above = 1.0 * phi(grid) + 0.0 * grid - beta
+    rises = [k for k in range(len(grid) - 1) if above[k] <= 0 < above[k + 1]]
+    if not rises or not slope(beta) > 0:
+        raise ValueError(
+            f"phi does not rise through beta, {beta:g} in units of code.unit. Choose another phi, beta or unit."
+        )
+    nearest = min(rises, key=lambda k: abs(grid[k]))
+    found: Any = brentq(lambda u: float(phi(u)) - beta, grid[nearest], grid[nearest + 1], xtol=1e-14)
+    return float(found)
 
 
 def _inverse_relu(beta: float) -> float:

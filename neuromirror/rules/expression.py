@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import CodeType
-from typing import Any
+from typing import Any, ClassVar
 
 from neuromirror.errors import RequestError, suggestion
 
@@ -104,13 +104,13 @@ class Term:
 
 
 @dataclass(frozen=True)
-class Drive:
-    """The drive of a learning rule.
+class Expression:
+    """A checked expression.
 
     Parameters
     ----------
     text : str
-        Expression over `VARIABLES`, the constants, ``+ - * / **`` and `FUNCTIONS`.
+        Expression over `variables`, the constants, ``+ - * / **`` and `functions`.
     constants : mapping of str to float
         Named constants.
 
@@ -120,12 +120,17 @@ class Drive:
         If the text is not such an expression.
     """
 
+    variables: ClassVar[Mapping[str, str]] = VARIABLES
+    functions: ClassVar[Mapping[str, Callable[[float], float]]] = FUNCTIONS
+    unknown: ClassVar[str] = "is nothing that a synapse can see"
+    what: ClassVar[str] = "a drive"
+
     text: str
     constants: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in self.constants:
-            if name in VARIABLES or name in FUNCTIONS or not name.isidentifier():
+            if name in self.variables or name in self.functions or not name.isidentifier():
                 raise ExpressionError(f"constant '{name}': not a free name. Choose another name.")
         for node in ast.walk(self._tree):
             self._check(node)
@@ -144,21 +149,21 @@ class Drive:
 
     def _check(self, node: ast.AST) -> None:
         if isinstance(node, ast.Name):
-            known = {*VARIABLES, *self.constants, *FUNCTIONS}
+            known = {*self.variables, *self.constants, *self.functions}
             if node.id not in known:
-                raise ExpressionError(f"'{node.id}' is nothing that a synapse can see. {suggestion(node.id, known)}")
+                raise ExpressionError(f"'{node.id}' {self.unknown}. {suggestion(node.id, known)}")
         elif isinstance(node, ast.Constant):
             if isinstance(node.value, bool) or not isinstance(node.value, int | float) or not math.isfinite(node.value):
                 raise ExpressionError(f"{node.value!r} is not a finite number.")
         elif isinstance(node, ast.Call):
             if (
                 not isinstance(node.func, ast.Name)
-                or node.func.id not in FUNCTIONS
+                or node.func.id not in self.functions
                 or len(node.args) != 1
                 or node.keywords
             ):
                 raise ExpressionError(
-                    f"'{ast.unparse(node)}': only {', '.join(sorted(FUNCTIONS))} can be called, with one argument."
+                    f"'{ast.unparse(node)}': only {', '.join(sorted(self.functions))} can be called, with one argument."
                 )
         elif isinstance(node, ast.BinOp):
             if isinstance(node.op, ast.Pow) and not _is_small_number(node.right):
@@ -166,10 +171,10 @@ class Drive:
         elif not isinstance(node, (*_OPERATORS, ast.UnaryOp, ast.USub, ast.UAdd, ast.Load)):
             found = ast.unparse(node) if isinstance(node, ast.expr) else type(node).__name__
             raise ExpressionError(
-                f"'{found}' is not allowed in a drive. "
-                f"Use + - * / **, numbers, {', '.join(sorted(FUNCTIONS))} and the variables."
+                f"'{found}' is not allowed in {self.what}. "
+                f"Use + - * / **, numbers, {', '.join(sorted(self.functions))} and the variables."
             )
-        if isinstance(node, ast.Name) and node.id in FUNCTIONS and not self._called(node):
+        if isinstance(node, ast.Name) and node.id in self.functions and not self._called(node):
             raise ExpressionError(f"'{node.id}' is a function: give it an argument.")
 
     def _called(self, name: ast.Name) -> bool:
@@ -177,15 +182,15 @@ class Drive:
 
     @cached_property
     def names(self) -> frozenset[str]:
-        """The variables that the drive names, without constants and functions."""
-        return frozenset(_names(self._tree)) & frozenset(VARIABLES)
+        """The variables that the expression names, without constants and functions."""
+        return frozenset(_names(self._tree)) & frozenset(self.variables)
 
     @cached_property
     def _whole(self) -> Factor:
         return _factor(ast.unparse(self._tree))
 
     def evaluate(self, values: Mapping[str, Any], functions: Mapping[str, Any] = FUNCTIONS) -> Any:
-        """Evaluate the drive as it stands.
+        """Evaluate the expression as it stands.
 
         Parameters
         ----------
@@ -195,6 +200,29 @@ class Drive:
             Implementations of `FUNCTIONS` for these values.
         """
         return self._whole.evaluate({**self.constants, **values}, functions)
+
+    def brian2(self, names: Mapping[str, str]) -> str:
+        """Return the expression as Brian2 reads it, with the given variable names and constants as numbers."""
+        replaced = _Renamer(names, self.constants).visit(ast.parse(ast.unparse(self._tree), mode="eval"))
+        return ast.unparse(replaced.body)
+
+
+@dataclass(frozen=True)
+class Drive(Expression):
+    """The drive of a learning rule.
+
+    Parameters
+    ----------
+    text : str
+        Expression over `VARIABLES`, the constants, ``+ - * / **`` and `FUNCTIONS`.
+    constants : mapping of str to float
+        Named constants.
+
+    Raises
+    ------
+    ExpressionError
+        If the text is not such an expression.
+    """
 
     def check_numbers(self) -> None:
         """Compute every part that names no variable.
@@ -224,11 +252,6 @@ class Drive:
             If a part mixes both sides of the synapse in a way that is no product, such as ``tanh(pre*post)``.
         """
         return tuple(_terms(self._tree))
-
-    def brian2(self, names: Mapping[str, str]) -> str:
-        """Return the drive as a Brian2 expression, with the given variable names and constants as numbers."""
-        replaced = _Renamer(names, self.constants).visit(ast.parse(ast.unparse(self._tree), mode="eval"))
-        return ast.unparse(replaced.body)
 
     def latex(self) -> str:
         """Return the drive in LaTeX, typeset by sympy from an explicit symbol table."""

@@ -59,12 +59,14 @@ class Brian2RateEngine:
             network.step(SETTLE)
             for name, signal in self._signals.items():
                 signal[example] = network.cells[name].variables["signal"].get_value()
-        errors = [self._signals[source] - targets[name] for name, source in mode.compare.items()]
-        self._loss = sum(float(0.5 * (error**2).sum(axis=1).mean()) for error in errors)
+        with np.errstate(all="ignore"):
+            errors = [self._signals[source] - targets[name] for name, source in mode.compare.items()]
+            self._loss = sum(float(0.5 * (error**2).sum(axis=1).mean()) for error in errors)
 
     def means(self) -> dict[str, FloatArray]:
         """Return the mean signal of every population over the batch."""
-        return {name: signal.mean(axis=0) for name, signal in self._signals.items()}
+        with np.errstate(all="ignore"):  # what is not finite shows in the weights
+            return {name: signal.mean(axis=0) for name, signal in self._signals.items()}
 
     def learn(self, mode: ModePlan, learner: Learner, step: Step, beta: Mapping[str, FloatArray]) -> None:
         """Show the batch to an array's synapses, or to the cells of biases, and update them."""

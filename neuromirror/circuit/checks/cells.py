@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from neuromirror.circuit.activations import activation_of, fault
 from neuromirror.circuit.cells import cells_of, values_of
 from neuromirror.circuit.checks.context import Context, Path
 from neuromirror.circuit.description import Cell, Code, Init, Population
-from neuromirror.dynamics.activations import ACTIVATIONS
 from neuromirror.errors import Problem
 
 
@@ -27,6 +27,9 @@ def check_cells(c: Context) -> Iterator[Problem]:
     code = c.circuit.code
     for name, cell in c.circuit.cells.items():
         path: Path = ("cells", name)
+        faults = list(_activation(c, path, cell))
+        yield from faults
+        sound = not faults
         if (found := _never_fires(cell)) is not None:
             yield c.problem("threshold-below-rest", (*path, "v_threshold"), found)
         if code.kind != "baseline" or code.beta is None:
@@ -35,10 +38,29 @@ def check_cells(c: Context) -> Iterator[Problem]:
             yield c.problem("beta-above-refractory", (*path, "refractory"), found)
         if not any(p.path == "forward" and p.cell == name for p in c.circuit.populations.values()):
             continue  # b⁻ acts in forward cells
+        if not sound:
+            continue
         try:
-            ACTIVATIONS[cell.activation].inverse(code.beta.Hz / code.unit.Hz)
+            activation_of(cell).inverse(code.beta.Hz / code.unit.Hz)
         except ValueError as error:
             yield c.problem("no-default-bias", (*path, "activation"), str(error))
+
+
+def _activation(c: Context, path: Path, cell: Cell) -> Iterator[Problem]:
+    fields = {"phi": '"log(1 + exp(u))"', "slope": '"1 - exp(-y)"'}
+    if cell.activation != "expr":
+        for name in fields:
+            if getattr(cell, name) is not None and not c.lost((*path, "activation")):
+                message = f"activation '{cell.activation}' has its own. Take it out, or say activation = \"expr\"."
+                yield c.problem("activation", (*path, name), message)
+        return
+    lacking = [name for name in fields if getattr(cell, name) is None]
+    for name in lacking:
+        if not c.lost((*path, name)):
+            message = f'activation = "expr" needs its {name}. Add {name} = {fields[name]}.'
+            yield c.problem("activation", path, message)
+    if not lacking and (found := fault(cell, non_negative=c.circuit.code.kind == "baseline")) is not None:
+        yield c.problem("activation", (*path, found[0]), found[1])
 
 
 def _never_fires(cell: Cell) -> str | None:
