@@ -212,7 +212,7 @@ def _unused_activations(
 ) -> Iterator[Problem]:
     """Warn of cells whose activation the spiking neurons are not like."""
     for name, cell in description.cells.items():
-        if cell.activation in ("linear", "tanh", "expr"):
+        if cell.model == "lif" and cell.activation in ("linear", "tanh", "expr"):
             path = ("cells", name, "activation")
             file, line = locate(path)
             message = (

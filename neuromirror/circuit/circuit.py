@@ -90,6 +90,10 @@ class Circuit:
         unique = list(dict.fromkeys(found))
         return tuple(sorted(unique, key=lambda p: (p.severity != "error", p.line or 0)))
 
+    def place(self, path: Path) -> tuple[str | None, int | None]:
+        """Return the file and the line that the value at a key path of the long form comes from."""
+        return self._locate(self._validation.place(path))
+
     def check(self, backend: str | None = None) -> tuple[Problem, ...]:
         """Raise `CircuitError` if there is any error; return the warnings."""
         found = self.problems(backend)

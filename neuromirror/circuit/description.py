@@ -125,6 +125,12 @@ def _identifier(value: str) -> str:
     return value
 
 
+Brian2Code = Annotated[str, Field(max_length=10_000)]
+UnitCurrent = Annotated[Quantity, BeforeValidator(_reader("voltage", positive=True)), _AS_TEXT, _json("voltage")]
+Constants = dict[str, str | Finite]
+Starts = dict[str, str | Finite | tuple[str | Finite, str | Finite]]
+
+
 class Model(BaseModel):
     """Base of all parts of a circuit file: frozen, and strict about keys."""
 
@@ -157,12 +163,15 @@ class Cell(Model):
     the free membrane; ``default_bias`` is b⁻ of Appendix B, in the membrane's voltage above rest, or ``"calibrate"``:
     whatever makes the cell fire at beta.
 
+    Where ``model`` is ``custom``, ``equations``, ``threshold`` and ``reset`` are Brian2's, with ``constants``; see
+    `neuromirror.backends.brian2.own_cells`.
+
     Where ``activation`` is ``expr``, ``phi`` is an expression in the input u, and ``slope`` its derivative as an
     expression in the output y.
     """
 
     activation: Literal["relu", "linear", "tanh", "rectified_tanh", "expr"] = "relu"
-    model: Literal["lif"] = "lif"
+    model: Literal["lif", "custom"] = "lif"
     tau_m: Time = Quantity(0.02, "time")
     tau_syn: Time = Quantity(0.006, "time")
     refractory: Delay = Quantity(0.002, "time")
@@ -173,6 +182,15 @@ class Cell(Model):
     default_bias: DefaultBias = "calibrate"
     phi: str | None = None
     slope: str | None = None
+    equations: Brian2Code | None = None
+    threshold: Brian2Code | None = None
+    reset: Brian2Code | None = None
+    constants: Constants | None = None
+    start: Starts | None = None
+    unit_current: UnitCurrent | None = None
+
+    def __hash__(self) -> int:
+        return hash(self.model_dump_json())
 
 
 class Init(Model):

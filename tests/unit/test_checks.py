@@ -63,6 +63,15 @@ def on_images(name: str, path: str, change: str, says: str) -> Case:
     return Case(name, path, (change,), says, IMAGES)
 
 
+OWN_CELL = (
+    "cells.cell.model=custom",
+    "cells.cell.equations=dv/dt = (drive - v)/(20*ms) : volt",
+    "cells.cell.threshold=v > 20*mV",
+    "cells.cell.reset=v = 0*mV",
+    "cells.cell.default_bias=22 mV",
+    "cells.cell.unit_current=2 mV",
+)
+
 CASES = [
     on_images("connector-field", "projections.S.kernel", "projections.S.kernel=3", "has no kernel; it is for conv"),
     on_images("connector-field", "projections.V.join", "projections.V.join=after", "has no join; it is for shortcut"),
@@ -167,6 +176,23 @@ CASES = [
         "cells.cell.slope",
         ("cells.cell.activation=expr", 'cells.cell.phi="tanh(u) + u"', 'cells.cell.slope="1 - y*y"'),
         "Expected the derivative of phi",
+    ),
+    Case("custom-cell", "cells.cell.reset", ("cells.cell.reset=v = 0*mV",), 'or say model = "custom"'),
+    Case("custom-cell", "cells.cell", (*OWN_CELL, "cells.cell.reset="), 'needs its reset. Add reset = "v = 0'),
+    Case(
+        "custom-cell", "cells.cell", (*OWN_CELL, "cells.cell.default_bias=calibrate"), "only leaky cells are calibrated"
+    ),
+    Case(
+        "custom-cell",
+        "populations.y0.parameters.tau_m",
+        (*OWN_CELL, 'populations.y0.parameters={tau_m=["1 ms", "2 ms", "3 ms"]}'),
+        "have no tau_m; default_bias, refractory, tau_syn may differ",
+    ),
+    Case(
+        "custom-cell",
+        "populations.y0.parameters.default_bias",
+        (*OWN_CELL, 'populations.y0.parameters={default_bias=["1 mV", "calibrate", "3 mV"]}'),
+        "Give each cell its default bias",
     ),
     Case("unused-values", "populations.y1.bias.values", ("populations.y1.bias.values=[1, 2]",), "uses no values"),
     Case("unused-values", "projections.W1.weight.values", ("projections.W1.weight.values=[1, 2]",), "uses no values"),

@@ -10,6 +10,7 @@ import numpy as np
 
 from neuromirror import seeds
 from neuromirror.backends.brian2.layout import Layout
+from neuromirror.backends.brian2.own_cells import OwnCells, own_constants
 from neuromirror.circuit.cells import cells_of
 from neuromirror.circuit.description import Cell
 from neuromirror.dynamics.neurons import LIF, synaptic_kick
@@ -20,11 +21,14 @@ from neuromirror.plan import Plan
 def cell_values(layout: Layout, plan: Plan) -> dict[str, Any]:
     """Return the initial values of the cells' variables; those that depend on the seed are plain arrays."""
     values = dict[str, Any]()
+    own = OwnCells(plan)
     for name, population in plan.description.populations.items():
         cells, here = cells_of(population, plan.description.cells[population.cell]), layout.cells(name)
         kinds = {cell: _constants(cell, plan, layout.dt_s) for cell in set(cells)}
         for key in kinds[cells[0]]:
             values.setdefault(key, np.zeros(layout.size))[here] = [kinds[cell][key] for cell in cells]
+        for key, value in own.marks(name).items():
+            values.setdefault(key, np.zeros(layout.size))[here] = value
     start = seeds.stream(plan.seed, "membranes").random(layout.size)
     constants: dict[str, Any] = {
         **values,
@@ -42,6 +46,7 @@ def cell_values(layout: Layout, plan: Plan) -> dict[str, Any]:
         if array.ndim == 1:
             biases[layout.cells(name.removesuffix(".bias"))] = array
     constants["b"] = biases
+    constants |= own.start(layout.size, plan.seed)
     constants["tau_m"] = values["tau_m"] * b2.second
     constants["refractory_period"] = values["refractory_period"] * b2.second
     return constants
@@ -49,6 +54,8 @@ def cell_values(layout: Layout, plan: Plan) -> dict[str, Any]:
 
 def _constants(cell: Cell, plan: Plan, dt_s: float) -> dict[str, float]:
     """Return the constants of one kind of cell; see `neuromirror.backends.brian2.equations.CELLS`."""
+    if cell.model == "custom":
+        return own_constants(cell, plan, dt_s)
     lif = LIF(
         tau_m_s=cell.tau_m.s,
         refractory_s=cell.refractory.s,

@@ -16,6 +16,7 @@ from neuromirror.backends.brian2.cells import cell_values
 from neuromirror.backends.brian2.drives import CELL_NAMES, SYNAPSE_NAMES, run_drive
 from neuromirror.backends.brian2.grid import Grid
 from neuromirror.backends.brian2.layout import Layout
+from neuromirror.backends.brian2.own_cells import OwnCells
 from neuromirror.backends.brian2.tables import OVER_TIME, table_values
 from neuromirror.plan import Learner, Plan
 
@@ -106,15 +107,17 @@ class SpikingNetwork:
         self.crossed = crossed or bool(seen & {"error", "cross"})
         step = equations.gated_membrane_step if self.crossed else equations.membrane_step
         extra = "".join(f"beta_{k} : 1\nerror_beta_{k} : 1\n" for k in range(len(self.layout.scheduled)))
+        own = OwnCells(self.plan)
         self.cells = b2.NeuronGroup(
             self.layout.size,
-            equations.CELLS + extra,
-            threshold="v > v_threshold",
-            reset=equations.RESET,
+            own.model(equations.CELLS + extra),
+            threshold=own.threshold("v > v_threshold"),
+            reset=own.reset(equations.RESET),
             refractory="refractory_period",  # pyright: ignore[reportArgumentType]
-            method=step,
+            method=own.step(step),
             namespace={
                 **self.tables,
+                **own.constants,
                 "taught": equations.taught,
                 "gate_silent": equations.GATE_SILENT * self.plan.beta,
                 "gate_decay": math.exp(-self.grid.dt_s / GATE_TAU_S),

@@ -18,6 +18,8 @@ from neuromirror.backends.brian2 import standalone
 from neuromirror.backends.brian2.cells import cell_values
 from neuromirror.backends.brian2.losses import mean_loss, window_losses
 from neuromirror.backends.brian2.network import BIASES, SpikingNetwork
+from neuromirror.backends.brian2.own_cells import OwnCells
+from neuromirror.backends.brian2.own_checks import check_own_cells
 from neuromirror.backends.brian2.runtime import quieten, stop_if_interrupted, use_runtime
 from neuromirror.backends.brian2.tables import table_values
 from neuromirror.errors import RequestError, RunError
@@ -55,7 +57,16 @@ def _work(plan: Plan, runs: int) -> tuple[float, float]:
 
 class _Brian2:
     def target(self, plan: Plan, options: Options, runs: int) -> str:
-        """Return the target: the one asked for, or whichever should finish the runs first."""
+        """Return the target: the one asked for, or whichever should finish the runs first.
+
+        Raises
+        ------
+        RequestError
+            If there is no such target.
+        CircuitError
+            If Brian2 refuses cells of a user's own.
+        """
+        check_own_cells(plan)
         if options.target != "auto":
             if options.target not in TARGETS:
                 raise RequestError(f"--target {options.target}: brian2 has {', '.join(TARGETS)} and auto.")
@@ -143,7 +154,8 @@ def _arguments(spiking: SpikingNetwork, plan: Plan) -> dict[Any, Any]:
     for name, synapses in spiking.arrays.items():
         arguments[synapses.w] = arrays[name].ravel()[plan.synapses(name)]
     values = cell_values(spiking.layout, plan)
-    arguments[spiking.cells.v] = values["v"]
+    for name in ("v", *OwnCells(plan).start(0, plan.seed)):
+        arguments[getattr(spiking.cells, name)] = values[name]
     arguments[spiking.cells.b] = values["b"]
     return arguments
 

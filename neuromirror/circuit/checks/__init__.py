@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from neuromirror.circuit.checks.cells import check_cells, check_code, check_populations
 from neuromirror.circuit.checks.context import Context, Path
 from neuromirror.circuit.checks.modes import COMPARE, check_mirroring, check_modes, check_reach
+from neuromirror.circuit.checks.own_cells import check_own_cells
 from neuromirror.circuit.checks.projections import check_mirrors, check_projections
 from neuromirror.circuit.checks.protocol import check_schedule, check_stimulus, windows_in
 from neuromirror.circuit.checks.rules import check_rules
@@ -23,6 +24,7 @@ __all__ = ["COMPARE", "check", "check_short_forms", "windows_in"]
 _SECTIONS = (
     check_code,
     check_cells,
+    check_own_cells,
     check_populations,
     check_projections,
     check_mirrors,

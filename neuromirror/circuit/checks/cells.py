@@ -64,7 +64,7 @@ def _activation(c: Context, path: Path, cell: Cell) -> Iterator[Problem]:
 
 
 def _never_fires(cell: Cell) -> str | None:
-    if cell.v_threshold.si > max(cell.v_rest.si, cell.v_reset.si):
+    if cell.model == "custom" or cell.v_threshold.si > max(cell.v_rest.si, cell.v_reset.si):
         return None
     return f"{cell.v_threshold} is not above rest ({cell.v_rest}) and reset ({cell.v_reset})."
 
