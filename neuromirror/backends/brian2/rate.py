@@ -9,7 +9,7 @@ import numpy as np
 
 from neuromirror.backends.base import Options, Recorder
 from neuromirror.backends.brian2.rate_network import SEE, SETTLE, RateNetwork, add_up, update
-from neuromirror.backends.brian2.runtime import quieten, use_runtime
+from neuromirror.backends.brian2.runtime import errors_of_brian2, quieten, use_runtime
 from neuromirror.backends.rate import run_rates
 from neuromirror.errors import RequestError
 from neuromirror.plan import FloatArray, Learner, ModePlan, Plan, transport
@@ -123,8 +123,9 @@ class _Brian2Rate:
         return f"{TARGET}, float64"
 
     def run(self, plans: list[Plan], recorders: list[Recorder], options: Options) -> None:
-        for plan, recorder in zip(plans, recorders, strict=True):
-            run_rates(plan, Brian2RateEngine(plan), recorder, points=options.points)
+        with errors_of_brian2():
+            for plan, recorder in zip(plans, recorders, strict=True):
+                run_rates(plan, Brian2RateEngine(plan), recorder, points=options.points)
 
 
 backend = _Brian2Rate()

@@ -10,7 +10,6 @@ from typing import Any
 
 import brian2 as b2
 import numpy as np
-from brian2.core.base import BrianObjectException
 
 from neuromirror import seeds
 from neuromirror.backends.base import Options, Recorder, Snapshot
@@ -20,9 +19,9 @@ from neuromirror.backends.brian2.losses import mean_loss, window_losses
 from neuromirror.backends.brian2.network import BIASES, SpikingNetwork
 from neuromirror.backends.brian2.own_cells import OwnCells
 from neuromirror.backends.brian2.own_checks import check_own_cells
-from neuromirror.backends.brian2.runtime import quieten, stop_if_interrupted, use_runtime
+from neuromirror.backends.brian2.runtime import errors_of_brian2, quieten, stop_if_interrupted, use_runtime
 from neuromirror.backends.brian2.tables import table_values
-from neuromirror.errors import RequestError, RunError
+from neuromirror.errors import RequestError
 from neuromirror.plan import FloatArray, Plan
 
 REPORT_FROM_S = 2.0
@@ -78,13 +77,11 @@ class _Brian2:
         """Run plans that differ in their seed only; a standalone program is built once for all of them."""
         quieten()
         target = self.target(plans[0], options, len(plans))
-        try:
+        with errors_of_brian2():
             if target == "cpp_standalone":
                 _run_standalone(plans, recorders, options)
             else:
                 _run_here(plans, recorders, options, target)
-        except BrianObjectException as error:
-            raise RunError(f"Brian2 cannot run this circuit: {error.__cause__ or error}.") from error
 
 
 def _run_here(plans: list[Plan], recorders: list[Recorder], options: Options, target: str) -> None:

@@ -1,10 +1,15 @@
-"""Brian2's runtime device: which code it makes, what it says, and how Ctrl-C ends it."""
+"""How Brian2 runs: which code it makes, what it says, and how Ctrl-C and errors end it."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import brian2 as b2
+from brian2.core.base import BrianObjectException
+
+from neuromirror.errors import RunError
 
 
 def use_runtime(target: str) -> None:
@@ -24,3 +29,12 @@ def stop_if_interrupted() -> None:
     if b2.Network._globally_stopped:
         b2.Network._globally_stopped = False
         raise KeyboardInterrupt
+
+
+@contextmanager
+def errors_of_brian2() -> Iterator[None]:
+    """Raise what Brian2 says of a circuit as a `RunError`."""
+    try:
+        yield
+    except BrianObjectException as error:
+        raise RunError(f"Brian2 cannot run this circuit: {error.__cause__ or error}.") from error
