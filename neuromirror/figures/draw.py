@@ -54,7 +54,7 @@ def draw(graph: nx.MultiDiGraph, modes: Sequence[str] | None = None) -> Figure:
     if _is_large(graph):
         return draw_layers(graph, chosen)
     layout, groups = make_layout(graph), [[name] for name in names]
-    if modes is None and (len(names) > PANELS_SHOWN or not fits_a_page(graph, layout, len(names))):
+    if modes is None and (len(names) > PANELS_SHOWN or not fits_a_page(graph, layout, groups)):
         groups = kinds(graph, chosen)
     return draw_panels(graph, layout, groups)
 

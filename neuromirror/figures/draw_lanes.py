@@ -34,8 +34,7 @@ def draw_route(ax: Axes, rows: list[Row], boxes: list[tuple[Box, Box]], route: R
     points = _straight(rows, boxes, route) if route.track is None else _beside(boxes, route)
     colour = style.PATH_COLOURS[route.path]
     width = WEIGHTED_PT if route.data["weights"] else PLAIN_PT
-    join = route.data["join"] if route.head and route.path == "forward" else None
-    if route.head and join is None:
+    if route.head and not route.adds:
         _draw_head(ax, points, colour)
         points = np.concatenate([points[:-1], [points[-1] - 0.05 * _along(points)]])
     ax.add_patch(
@@ -44,10 +43,10 @@ def draw_route(ax: Axes, rows: list[Row], boxes: list[tuple[Box, Box]], route: R
             capstyle="butt", zorder=3, gid=route.name,
         )
     )  # fmt: skip
-    if join is not None:
-        for mark in join_signs(join, points[-1]):
+    if route.adds:
+        for mark in join_signs(route.data["join"], points[-1]):
             ax.add_line(mark)
-    if route.data["connector"] == "pool" and route.track is None:
+    if route.data["connector"] == "pool" and route.named and route.track is None:
         ax.add_patch(Polygon(points.mean(axis=0) + POOL, facecolor="white", edgecolor=colour, linewidth=0.8, zorder=5))
 
 

@@ -24,8 +24,8 @@ from neuromirror.figures.draw_routes import apart
 from neuromirror.figures.draw_rows import ROLES, Row
 
 TITLE_PT, HEADER_PT = 11.0, 7.0
-HEADER_LINE_IN = 0.135
-LEGEND_LINE_IN = 0.17
+HEADER_LINE_IN = 0.128
+LEGEND_LINE_IN = 0.16
 LEGEND_COLUMN_IN = 2.0
 NORM_IN = 0.028
 """Height of the band that marks a norm, at the side of the box where it acts: below before the nonlinearity."""
@@ -58,7 +58,7 @@ def draw_layers(graph: nx.MultiDiGraph, modes: Modes) -> Figure:
     header = _header(graph, modes, page)
     legend_columns = max(1, int(page.width_in / LEGEND_COLUMN_IN))
     legend_in = LEGEND_LINE_IN * math.ceil(len(entries) / legend_columns) + 0.1
-    header_in = 0.3 + HEADER_LINE_IN * len(header)
+    header_in = 0.28 + HEADER_LINE_IN * len(header)
     height_in = page.body_in + 2 * ENDS_IN + header_in + legend_in + MARGIN_IN
     with style.context():
         figure = Figure(figsize=(page.width_in, height_in))
@@ -141,9 +141,9 @@ def _draw_box(ax: Axes, box: Box, path: str, name: str, data: dict[str, Any], *,
     if data["norm"] is not None:
         y = box.bottom if data["norm_when"] == "before" else box.top - NORM_IN
         ax.add_patch(Rectangle((box.left, y), width, NORM_IN, facecolor=style.BLACK, edgecolor="none", zorder=9))
-    detail = population_detail(data) if path == "forward" or alone else ""
+    detail = population_detail(data) if path == "forward" or alone else "same cells" if data["shares"] else ""
     x, y = (box.left + box.right) / 2, (box.bottom + box.top) / 2 - 0.01 * (data["norm_when"] == "after")
-    apart_in = 0.045 if detail else 0.0
+    apart_in = 0.05 if detail else 0.0
     ax.text(x, y + apart_in, style.math_name(name), fontsize=NAME_PT, ha="center", va="center_baseline", zorder=9)
     if detail:
         ax.text(x, y - apart_in, detail, fontsize=DETAIL_PT, ha="center", va="center_baseline", zorder=9)

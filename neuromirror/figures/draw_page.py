@@ -16,11 +16,11 @@ from neuromirror.figures.draw_routes import Route, make_routes
 from neuromirror.figures.draw_rows import Row, cut_columns, make_rows, with_stubs
 
 NAME_PT, DETAIL_PT = 6.0, style.SMALLEST_PT
-BOX_IN, STUB_IN = 0.245, 0.13
+BOX_IN, STUB_IN = 0.25, 0.13
 """Heights of a population's box, and of the stub of one in another column."""
 LINE_IN = 0.088
 """Distance of the lines of a label."""
-GAP_IN = 0.05
+GAP_IN = 0.046
 """Between rows, besides the labels there."""
 MIDDLE_IN = 0.25
 """Between the boxes of a row, for the cross-projections."""
@@ -29,7 +29,7 @@ ASIDE_IN = 0.24
 LANE_IN, TRACK_IN = 0.04, 0.12
 """Beside the boxes, the space before the first track, and the width of a track."""
 MARGIN_IN, GUTTER_IN = 0.18, 0.1
-ENDS_IN = 0.2
+ENDS_IN = 0.17
 """Below and above columns, for what comes from outside."""
 NARROWEST_IN = 6.5
 MOST_COLUMNS = 10

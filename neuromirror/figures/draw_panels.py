@@ -29,6 +29,7 @@ MORE_MARGIN = {"none": 0.0, "exact": 0.7, "sign": 1.1}
 """What is added to the right for the names of weights that are transported."""
 NARROWEST_IN = 2.8
 """Width of a panel, unless its title needs more."""
+TITLE_PT = 10
 TITLE_IN = 0.5
 """Room for a panel's letter, and around its title."""
 LEGEND_IN = 0.7
@@ -53,13 +54,12 @@ def draw_panels(graph: nx.MultiDiGraph, layout: Layout, groups: list[list[str]])
         Names of modes; those of a group are alike.
     """
     left, right, bottom, top = _frame(graph, layout)
-    columns, unit_in = arrangement(len(groups), right - left, top - bottom)
+    titles = [_title(graph, names) for names in groups]
+    columns, unit_in = arrangement(len(groups), right - left, top - bottom, _narrowest_in(titles))
     unit_in = max(unit_in, SMALLEST_UNIT_IN)
     layout = dataclasses.replace(layout, scale=min(math.sqrt(unit_in / UNIT_IN), 1.0))
-    title_pt = max(10 * layout.scale, 7.5)
-    titles_in = [style.text_width_in(_title(graph, names), title_pt) + TITLE_IN for names in groups]
     entries = legend_entries(graph, [graph.graph["modes"][names[0]] for names in groups])
-    width_in = columns * max((right - left) * unit_in, NARROWEST_IN, *titles_in)
+    width_in = columns * max((right - left) * unit_in, _narrowest_in(titles))
     tall_in = (top - bottom) * unit_in
     legend_columns = max(1, min(4, int(width_in / 1.9)))
     legend_in = 0.17 * math.ceil(len(entries) / legend_columns) + 0.1
@@ -74,15 +74,15 @@ def draw_panels(graph: nx.MultiDiGraph, layout: Layout, groups: list[list[str]])
             _draw_panel(ax, graph, layout, graph.graph["modes"][names[0]])
             letter = f"$\\bf{{{ascii_lowercase[index % 26]}}}$   " if len(groups) > 1 else ""
             ax.text(
-                sum(layout.extent[:2]) / 2, top - 0.1, letter + _title(graph, names), fontsize=title_pt, ha="center",
-                va="top",
+                sum(layout.extent[:2]) / 2, top - 0.1, letter + titles[index], ha="center", va="top",
+                fontsize=max(TITLE_PT * layout.scale, 7.5),
             )  # fmt: skip
         labels, handles = zip(*entries, strict=True)
         figure.legend(handles, labels, loc="lower center", ncols=legend_columns, columnspacing=1.6, handlelength=2.6)
     return figure
 
 
-def arrangement(count: int, width: float, height: float) -> tuple[int, float]:
+def arrangement(count: int, width: float, height: float, narrowest_in: float) -> tuple[int, float]:
     """Return how many columns of panels fit a page best, and the inches to a unit of the layout there.
 
     Panels are as large as they can be on a page of either orientation. Of arrangements that are nearly as large, the
@@ -94,23 +94,29 @@ def arrangement(count: int, width: float, height: float) -> tuple[int, float]:
         Of panels.
     width, height : float
         Of a panel, in units of the layout.
+    narrowest_in : float
+        Width that a panel needs at least.
     """
-    units_in = {
-        columns: max(
-            min(UNIT_IN, page[0] / (columns * width), (page[1] - LEGEND_IN) / (math.ceil(count / columns) * height))
-            for page in (style.A4_IN, style.A4_IN[::-1])
-        )
-        for columns in range(1, count + 1)
-    }
+    units_in: dict[int, float] = {}
+    for page in (style.A4_IN, style.A4_IN[::-1]):
+        for columns in range(1, min(count, max(int(page[0] / narrowest_in), 1)) + 1):
+            tall_in = (page[1] - LEGEND_IN) / math.ceil(count / columns)
+            unit_in = min(UNIT_IN, page[0] / columns / width, tall_in / height)
+            units_in[columns] = max(unit_in, units_in.get(columns, 0.0))
     good = [columns for columns, unit_in in units_in.items() if unit_in > 0.85 * max(units_in.values())]
     columns = min(good, key=lambda columns: (-count % columns, -columns))
     return columns, units_in[columns]
 
 
-def fits_a_page(graph: nx.MultiDiGraph, layout: Layout, count: int) -> bool:
-    """Whether so many panels can be read on one page."""
+def fits_a_page(graph: nx.MultiDiGraph, layout: Layout, groups: list[list[str]]) -> bool:
+    """Whether a panel for each group can be read on one page."""
     left, right, bottom, top = _frame(graph, layout)
-    return arrangement(count, right - left, top - bottom)[1] >= SMALLEST_UNIT_IN
+    narrowest_in = _narrowest_in([_title(graph, names) for names in groups])
+    return arrangement(len(groups), right - left, top - bottom, narrowest_in)[1] >= SMALLEST_UNIT_IN
+
+
+def _narrowest_in(titles: list[str]) -> float:
+    return max(NARROWEST_IN, *(style.text_width_in(title, TITLE_PT) + TITLE_IN for title in titles))
 
 
 def _frame(graph: nx.MultiDiGraph, layout: Layout) -> tuple[float, float, float, float]:

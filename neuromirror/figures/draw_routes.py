@@ -34,8 +34,10 @@ class Route:
         Rows of the column.
     head : bool
         Whether it ends here, and not in another column.
+    named : bool
+        Whether its name and signs stand here.
     label : tuple of str
-        Lines of its name; none where they stand elsewhere.
+        Lines of its name, if it has weights or is a pool.
     track : int or None
         None for a straight arrow.
     """
@@ -46,12 +48,18 @@ class Route:
     source: int
     target: int
     head: bool
+    named: bool
     label: tuple[str, ...]
     track: int | None = None
 
     @property
+    def adds(self) -> bool:
+        """Whether it ends at a sum, the join of a shortcut."""
+        return self.head and self.path == "forward" and self.data["join"] is not None
+
+    @property
     def label_row(self) -> int:
-        """The row below which the label stands: the upper end of a straight arrow, else the end that is no stub."""
+        """The row below which the label stands: of a straight arrow the upper end, else the end that is no stub."""
         if self.track is None:
             return max(self.source, self.target)
         return self.target if self.head else self.source
@@ -74,11 +82,13 @@ def make_routes(graph: nx.MultiDiGraph, columns: list[list[Row]]) -> list[list[R
         if path != graph.nodes[target]["path"]:
             continue
         label = tuple(projection_lines(name, data))
-        for column, a, b, head, labelled in _legs(columns, at, found_hubs, source, target):
-            leg = Route(name=name, data=data, path=path, source=a, target=b, head=head, label=label * labelled)
-            through = not labelled and (column, path, a, b) in taken
-            if not through:  # what several projections share in a column is drawn once
-                straight = data["connector"] != "shortcut" or not labelled
+        for column, a, b, head, named in _legs(columns, at, found_hubs, source, target):
+            leg = Route(
+                name=name, data=data, path=path, source=a, target=b, head=head, named=named, label=label * named
+            )
+            shared = not named and not leg.adds
+            if not shared or (column, path, a, b) not in taken:  # what several projections share is drawn once
+                straight = shared or data["connector"] != "shortcut"
                 free = straight and (column, path, a, b) not in taken and _is_clear(columns[column], a, b)
                 found[column].append(leg if free else _on_track(leg, 0))
                 taken.add((column, path, a, b))

@@ -16,8 +16,8 @@ import networkx as nx
 
 ROLES = ("drive", "gate", "error")
 """Cross-projections, in the order in which they tell which populations belong together."""
-_CUT, _SAME_SIZE = 6.0, 3.0
-"""Cost of a second stub at a cut, and of a cut between rows of the same height and width, in squared rows."""
+_CUT, _WITHIN, _SAME_SIZE = 6.0, 12.0, 3.0
+"""Cost, in squared rows, of a second stub at a cut, of a cut within a block, and of one where sizes stay the same."""
 
 Place = tuple[int, int]
 """A column, and a row there from the bottom."""
@@ -88,14 +88,17 @@ def _lengths(graph: nx.MultiDiGraph) -> dict[str, int]:
     return {name: below[name] + above[name] for name in layer}
 
 
-def _stubs_at(graph: nx.MultiDiGraph, rows: list[Row]) -> list[int]:
-    """Return about how many stubs a cut needs, before row 1, 2, …: one for each row that is joined across it."""
+def _prices(graph: nx.MultiDiGraph, rows: list[Row]) -> list[float]:
+    """Return what a cut before row 1, 2, … costs: least at the end of a block, where one row sends to all above."""
     below, above = ([set[int]() for _ in rows] for _ in range(2))
     for low, high in _neighbours(graph, rows):
         for cut in range(low + 1, high + 1):
             below[cut].add(low)
             above[cut].add(high)
-    return [min(len(b), len(a)) for b, a in zip(below[1:], above[1:], strict=True)]
+    return [
+        _CUT * max(min(len(b), len(a)) - 1, 0) ** 2 + _WITHIN * (len(b) > 1)
+        for b, a in zip(below[1:], above[1:], strict=True)
+    ]
 
 
 def _neighbours(graph: nx.MultiDiGraph, rows: list[Row]) -> list[tuple[int, int]]:
@@ -116,9 +119,8 @@ def cut_columns(graph: nx.MultiDiGraph, rows: list[Row], columns: int) -> list[l
         At most the number of rows.
     """
     price = [0.0]
-    for cut, stubs in enumerate(_stubs_at(graph, rows), start=1):
-        same = _place(graph, rows[cut - 1]) == _place(graph, rows[cut])
-        price.append(_CUT * max(stubs - 1, 0) ** 2 + _SAME_SIZE * same)
+    for cut, joined in enumerate(_prices(graph, rows), start=1):
+        price.append(joined + _SAME_SIZE * (_sides(graph, rows[cut - 1]) == _sides(graph, rows[cut])))
     best = {0: (0.0, [0])}
     for _ in range(columns):
         longer: dict[int, tuple[float, list[int]]] = {}
@@ -131,7 +133,7 @@ def cut_columns(graph: nx.MultiDiGraph, rows: list[Row], columns: int) -> list[l
     return [rows[start:stop] for start, stop in pairwise(best[len(rows)][1])]
 
 
-def _place(graph: nx.MultiDiGraph, row: Row) -> tuple[int, ...]:
+def _sides(graph: nx.MultiDiGraph, row: Row) -> tuple[int, ...]:
     return graph.nodes[row.forward or row.feedback]["shape"][1:]
 
 

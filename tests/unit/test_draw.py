@@ -18,9 +18,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 
 from neuromirror.errors import RequestError
-from neuromirror.figures import draw, save
+from neuromirror.figures import draw, save, style
 from neuromirror.figures.draw_arrows import STATES, state_of
 from neuromirror.figures.draw_layout import joined, make_layout
+from neuromirror.figures.draw_panels import arrangement
 
 ENGAGED = {
     "on": frozenset({"W1", "B1", "g0", "e1"}),
@@ -138,7 +139,15 @@ def test_large_populations_show_some_of_their_cells() -> None:
     layout = make_layout(chain(20, 5))
     assert [cell for cell, _ in layout.of("y0")] == [0, 1, 2, 19]
     assert set(layout.dots) == {"y0", "d0"}
+    assert "$y_{1}$\n(5)" in [text.get_text() for text in draw(chain(20, 5)).axes[0].texts], "counted, though whole"
     assert "$y_{0}$\n(20)" in [text.get_text() for text in draw(chain(20, 5)).axes[0].texts]
+
+
+def test_populations_of_one_circuit_are_abbreviated_alike() -> None:
+    layout = make_layout(chain(10, 8, 6, 4))
+    assert [len(layout.of(name)) for name in ("y0", "y1", "y2", "y3")] == [4, 4, 4, 4]
+    assert set(layout.dots) == {"y0", "y1", "y2", "d0", "d1", "d2"}
+    assert not make_layout(chain(8, 6)).dots
 
 
 def test_large_circuits_have_one_node_a_population() -> None:
@@ -160,7 +169,9 @@ def test_the_input_is_at_the_bottom_and_feedback_at_the_right() -> None:
     assert max(x for _, (x, _) in layout.of("y0")) < min(x for _, (x, _) in layout.of("d0"))
 
 
-@pytest.mark.parametrize("sizes", [(3, 2), (4, 5, 3, 2), (20, 10, 5), (1, 1), (8, 8), (20,) * 9])
+@pytest.mark.parametrize(
+    "sizes", [(3, 2), (4, 5, 3, 2), (20, 10, 5), (1, 1), (8, 8), (8, 8, 3, 8), (10, 8, 6, 4), (20,) * 9]
+)
 def test_no_text_overlaps_another(sizes: tuple[int, ...]) -> None:
     assert not overlaps(draw(chain(*sizes)))
 
@@ -184,6 +195,50 @@ def test_skips_and_recurrence_are_drawn(tmp_path: Path) -> None:
     graph.add_edge("y1", "y1", key="R", role="synapse", connector="one_to_one", permutation=None)
     panel = draw(graph, ["mirror"]).axes[0]
     assert all(len(segment) > 2 for name in "SR" for segment in arrows(panel)[name].get_segments()), "bent"
+
+
+def test_modes_that_are_alike_share_a_panel_where_there_are_many() -> None:
+    graph = chain(*[3] * 9)
+    more = {f"mirror_y{k}": {**MIRROR, "noise": frozenset({f"y{k}"}), "learn": {f"B{k + 1}": "m"}} for k in range(8)}
+    graph.graph["modes"] = {"engaged": ENGAGED, **more}
+    titles = [panel.texts[-1].get_text() for panel in draw(graph).axes]
+    assert [title.partition("$   ")[2] for title in titles] == [
+        "engaged (awake)",
+        "mirror_y0 (asleep), one of 8 alike, biases blocked",
+    ]
+    assert len(draw(graph, list(more)).axes) == 8, "modes that are asked for have their panels"
+    graph.graph["modes"]["mirror_y3"] = {**more["mirror_y3"], "bias": "on"}
+    assert len(draw(graph).axes) == 3, "a mode that differs has a panel of its own"
+
+
+@pytest.mark.parametrize("count", range(1, 7))
+@pytest.mark.parametrize("sizes", [(3, 2), (20, 20, 20, 20), (10, 8, 6, 4), (20,) * 9])
+def test_panels_fit_a_page(sizes: tuple[int, ...], count: int) -> None:
+    graph = chain(*sizes)
+    graph.graph["modes"] = {f"mirror_{k}": MIRROR for k in range(count)}
+    figure = draw(graph)
+    short_in, long_in = sorted(figure.get_size_inches())
+    assert short_in <= style.A4_IN[0]
+    assert long_in <= style.A4_IN[1] + 1e-9
+    assert len(figure.axes) in (1, count), "as they are all alike, one is enough where a page has no room"
+
+
+def test_panels_are_as_large_as_a_page_allows() -> None:
+    assert arrangement(2, 8.0, 6.0, 2.8) == (2, pytest.approx(0.52)), "side by side"
+    columns, unit_in = arrangement(4, 11.0, 16.0, 2.8)
+    assert columns == 2
+    assert 0.3 < unit_in < 0.4
+
+
+@pytest.mark.parametrize("transport", ["exact", "sign"])
+def test_transported_weights_are_marked(transport: str) -> None:
+    graph = chain(3, 2)
+    graph.edges["d1", "d0", "B1"].update(mirrors="W1", transport=transport)
+    figure = draw(graph)
+    label = {"exact": "$B_{1}$ = $W_{1}$ᵀ", "sign": "sgn $B_{1}$\n= sgn $W_{1}$ᵀ"}[transport]
+    assert all(label in [text.get_text() for text in panel.texts] for panel in figure.axes)
+    assert "transported: not local" in [text.get_text() for text in figure.legends[0].get_texts()]
+    assert not overlaps(figure)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".svg"])
