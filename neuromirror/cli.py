@@ -135,7 +135,7 @@ def draw(
     method: Overlay = None,
     set_: Changes = (),
 ) -> None:
-    """Draw a circuit, one panel for each mode: what transmits, what learns, what is gated off.
+    """Draw a circuit: a small one cell by cell in each of its modes, a large one layer by layer on one page.
 
     Parameters
     ----------

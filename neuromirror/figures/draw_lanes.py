@@ -105,8 +105,10 @@ def _beside(boxes: list[tuple[Box, Box]], route: Route) -> np.ndarray:
     main = min(box.right for box in lane) if feedback else max(box.left for box in lane)
     x = main + side * (LANE_IN + TRACK_IN * ((route.track or 0) + 0.5))
     enters = 0.7 if feedback else _ENTERS.get(route.data["join"] or "", 0.4)
-    leaving = _to_track(lane[route.source], x, side, _LEAVES[route.path])
-    return np.array([*leaving, *_to_track(lane[route.target], x, side, enters, below=not feedback)[::-1]])
+    entering = _to_track(lane[route.target], x, side, enters, below=not feedback)[::-1]
+    if route.branch and len(entering) > 1:
+        return np.array(entering)
+    return np.array([*_to_track(lane[route.source], x, side, _LEAVES[route.path]), *entering])
 
 
 def _to_track(box: Box, x: float, side: int, share: float, *, below: bool | None = None) -> list[tuple[float, float]]:

@@ -111,9 +111,11 @@ def _draw_column(ax: Axes, graph: nx.MultiDiGraph, page: Page, column: int, bott
         for path in ("forward", "feedback"):
             here = [route for route in routes if route.label_row == index and route.path == path]
             draw_label(ax, rows, boxes, index, here, path)
+        joined = {route.path for route in routes if index in (route.source, route.target)}
         for name, box, path in zip((row.forward, row.feedback), boxes[index], ("forward", "feedback"), strict=True):
-            if row.stub and name:
-                _draw_stub(ax, box, path, row.stub)
+            if row.stub:
+                if path in joined:
+                    _draw_stub(ax, box, path, row.stub)
             elif name:
                 _draw_box(ax, box, path, name, graph.nodes[name], alone=row.forward is None)
         _draw_crosses(ax, graph, row, boxes[index])

@@ -6,7 +6,7 @@ that a population sends to rows that are not next to it leaves on one track, and
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import networkx as nx
@@ -40,6 +40,8 @@ class Route:
         Lines of its name, if it has weights or is a pool.
     track : int or None
         None for a straight arrow.
+    branch : bool
+        Whether another arrow of the same source runs on along the track, so that this one only branches off.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Route:
     named: bool
     label: tuple[str, ...]
     track: int | None = None
+    branch: bool = False
 
     @property
     def adds(self) -> bool:
@@ -90,7 +93,7 @@ def make_routes(graph: nx.MultiDiGraph, columns: list[list[Row]]) -> list[list[R
             if not shared or (column, path, a, b) not in taken:  # what several projections share is drawn once
                 straight = shared or data["connector"] != "shortcut"
                 free = straight and (column, path, a, b) not in taken and _is_clear(columns[column], a, b)
-                found[column].append(leg if free else _on_track(leg, 0))
+                found[column].append(leg if free else replace(leg, track=0))
                 taken.add((column, path, a, b))
     return [_with_tracks(rows, routes) for rows, routes in zip(columns, found, strict=True)]
 
@@ -139,10 +142,6 @@ def _is_clear(rows: list[Row], a: int, b: int) -> bool:
     return low < high and (high == low + 1 or (main and all(row.aside for row in rows[low + 1 : high])))
 
 
-def _on_track(route: Route, track: int) -> Route:
-    return Route(**{**vars(route), "track": track})
-
-
 def _with_tracks(rows: list[Row], routes: list[Route]) -> list[Route]:
     """Give each source of a column a track, the innermost that is free all along."""
     spans: dict[tuple[str, int], list[int]] = {}
@@ -158,4 +157,12 @@ def _with_tracks(rows: list[Row], routes: list[Route]) -> list[Route]:
             track += 1
         used.append((path, track, low, high))
         track_of[path, source] = track
-    return [route if route.track is None else _on_track(route, track_of[route.path, route.source]) for route in routes]
+    found, ends = [], set()
+    for route in sorted(routes, key=lambda route: -abs(route.target - route.source)):
+        if route.track is None:
+            found.append(route)
+            continue
+        end = (route.path, route.source, route.target > route.source)
+        found.append(replace(route, track=track_of[end[:2]], branch=end in ends and route.target != route.source))
+        ends.add(end)
+    return found
