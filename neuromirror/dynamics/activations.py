@@ -13,7 +13,6 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from scipy.optimize import brentq
 
 
 def _elementwise(name: str) -> Callable[[Any], Any]:
@@ -93,6 +92,8 @@ def numerical_inverse(phi_of_u: str, slope_of_y: str, beta: float) -> float:
     ValueError
         If there is none up to `REACH`.
     """
+    from scipy.optimize import brentq  # here: loading scipy takes time that most commands need not spend
+
     phi, slope = function_of(phi_of_u, "u"), function_of(slope_of_y, "y")
     grid = np.linspace(-REACH, REACH, 8001)
     with np.errstate(all="ignore"):
