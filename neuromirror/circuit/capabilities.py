@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -11,7 +10,7 @@ from typing import Any
 
 from neuromirror.circuit.description import Description
 from neuromirror.circuit.rules import drive_of
-from neuromirror.circuit.templates import flat
+from neuromirror.circuit.spiking import spiking_problems
 from neuromirror.errors import Problem, RequestError, suggestion
 from neuromirror.rules.expression import ExpressionError
 
@@ -162,66 +161,12 @@ def unsupported(
             )
         )
     if backend.spiking:
-        problems += [*_unresolved_windows(description, locate), *_unsettled_steps(description, locate)]
-        problems += _unused_activations(description, locate)
+        problems += spiking_problems(description, locate)
     return problems
 
 
 def _elsewhere(places: list[Any]) -> str:
     return "" if len(places) == 1 else f" {len(places) - 1} more of the circuit's parts have it."
-
-
-def _unresolved_windows(
-    description: Description, locate: Callable[[tuple[str | int, ...]], tuple[str | None, int | None]]
-) -> Iterator[Problem]:
-    """Yield the scheduled modes whose windows are not whole numbers of time steps."""
-    scheduled = {step.mode for step in flat(description.schedule)}
-    dt = description.time.dt
-    for name, mode in description.modes.items():
-        window = mode.window or description.time.window
-        steps = window.s / dt.s
-        if name in scheduled and not (1 <= steps < 1e9 and abs(steps - round(steps)) <= 1e-6):
-            path = ("modes", name, "window") if mode.window else ("time", "window")
-            file, line = locate(path)
-            message = f"a window of {window} is not a whole number of time steps of {dt}. Change the window or time.dt."
-            yield Problem(name="window-dt", path=".".join(path), message=message, file=file, line=line)
-
-
-def _unsettled_steps(
-    description: Description, locate: Callable[[tuple[str | int, ...]], tuple[str | None, int | None]]
-) -> Iterator[Problem]:
-    """Warn of modes that learn in no step, because each ends before they have settled."""
-    settle, longest = description.time.settle, dict[str, float]()
-    for step in flat(description.schedule):
-        if step.mode in description.modes:
-            window = description.modes[step.mode].window or description.time.window
-            # A step without a length of its own has a problem that is reported already.
-            length_s = step.duration.s if step.duration else (step.examples or math.inf) * window.s
-            longest[step.mode] = max(length_s, longest.get(step.mode, 0.0))
-    for name, length_s in longest.items():
-        if description.modes[name].learn and length_s <= settle.s:
-            file, line = locate(("time", "settle"))
-            message = f"mode '{name}' learns nothing: it never lasts longer than the {settle} in which it settles."
-            yield Problem(
-                name="settle-only", path="time.settle", message=message, severity="warning", file=file, line=line
-            )
-
-
-def _unused_activations(
-    description: Description, locate: Callable[[tuple[str | int, ...]], tuple[str | None, int | None]]
-) -> Iterator[Problem]:
-    """Warn of cells whose activation the spiking neurons are not like."""
-    for name, cell in description.cells.items():
-        if cell.model == "lif" and cell.activation in ("linear", "tanh", "expr"):
-            path = ("cells", name, "activation")
-            file, line = locate(path)
-            message = (
-                f"'{cell.activation}' is for rates: spiking cells are leaky integrate-and-fire, whose rates have a "
-                "threshold and no negative values."
-            )
-            yield Problem(
-                name="unused-activation", path=".".join(path), message=message, severity="warning", file=file, line=line
-            )
 
 
 def _features(

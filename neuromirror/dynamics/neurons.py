@@ -82,6 +82,19 @@ class LIF:
             climb_s = math.ceil(climb_s / dt_s - 1e-9) * dt_s
         return 1 / (refractory_s + climb_s)
 
+    def _unreached(self, rate_Hz: float, dt_s: float, current_V: float) -> str:
+        """Return why a large current does not make the cell fire at a rate."""
+        refractory_s = round(self.refractory_s / dt_s) * dt_s + dt_s if dt_s else self.refractory_s
+        if refractory_s * rate_Hz > 0.9:
+            return (
+                f"cells refractory for {self.refractory_s * 1e3:g} ms cannot be made to fire at {rate_Hz:g} Hz in "
+                f"steps of {dt_s * 1e3:g} ms. Lower code.beta, the refractory period or time.dt."
+            )
+        return (
+            f"cells with tau_m = {self.tau_m_s:g} s cannot be made to fire at {rate_Hz:g} Hz: a current of "
+            f"{current_V:.3g} V makes them fire at {self.rate_Hz(current_V, dt_s):.3g} Hz. Lower tau_m."
+        )
+
     def slope_Hz_per_V(self, current_V: float, dt_s: float = 0.0) -> float:
         """Return the slope of the rate against the current, by central differences.
 
@@ -109,10 +122,7 @@ class LIF:
         while self.rate_Hz(high, dt_s) < rate_Hz:
             high += 2 * (high - low)
             if high > 1e4 * gap:
-                raise RequestError(
-                    f"cells refractory for {self.refractory_s * 1e3:g} ms cannot be made to fire at {rate_Hz:g} Hz in "
-                    f"steps of {dt_s * 1e3:g} ms. Lower code.beta, the refractory period or time.dt."
-                )
+                raise RequestError(self._unreached(rate_Hz, dt_s, high))
         found: Any = brentq(lambda current: self.rate_Hz(current, dt_s) - rate_Hz, low, high, xtol=1e-12)
         return float(found)
 

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from neuromirror.circuit import capabilities, checks
 from neuromirror.circuit.capabilities import BACKENDS, able, unsupported
@@ -746,12 +748,13 @@ def test_problems_are_told_apart_by_severity_and_compared_by_value() -> None:
 
 
 def test_a_window_is_a_whole_number_of_steps_where_cells_spike() -> None:
-    circuit = figure1('time.dt="0.3 ms"')
+    undelayed = 'projections.x0.delay="0 ms"'
+    circuit = figure1('time.dt="0.3 ms"', undelayed)
     assert circuit.problems() == circuit.problems("torch") == ()
     found = [(problem.name, problem.path, problem.severity) for problem in circuit.problems("brian2")]
     assert found == [("window-dt", f"modes.{mode}.window", "error") for mode in ("mirror", "engaged")]
     assert "brian2" not in capabilities.able(circuit.description)
-    (problem,) = figure1('time.dt="0.3 ms"', 'schedule=[{mode="mirror", duration="1 s"}]').problems("brian2")
+    (problem,) = figure1('time.dt="0.3 ms"', undelayed, 'schedule=[{mode="mirror", duration="1 s"}]').problems("brian2")
     assert "a window of 2.5 ms is not a whole number of time steps of 0.3 ms" in problem.message
 
 
@@ -764,3 +767,57 @@ def test_a_mode_that_never_settles_is_warned_of_where_cells_spike(length: str, s
     found = [(problem.name, problem.path, problem.severity) for problem in circuit.problems("brian2")]
     assert found == ([("settle-only", "time.settle", "warning")] if says else [])
     assert "brian2" in capabilities.able(circuit.description)
+
+
+def spiking(*changes: str) -> list[tuple[str, str]]:
+    return [(problem.name, problem.path) for problem in figure1(*changes).problems("brian2")]
+
+
+@pytest.mark.parametrize("delay", ["1.1e6 s", "1e300 s", "50.0005 s", "3.3 ms", "0.2 ms", "1e-9 s"])
+@pytest.mark.parametrize("projection", ["x0", "W1", "e1"])
+def test_a_delay_is_a_whole_number_of_steps_where_cells_spike(projection: str, delay: str) -> None:
+    change = f'projections.{projection}.delay="{delay}"'
+    assert figure1(change).problems("torch") == ()
+    assert spiking(change) == [("delay-dt", f"projections.{projection}.delay")]
+
+
+@settings(deadline=None, max_examples=40)
+@given(steps=st.integers(0, 100_000), dt_us=st.sampled_from([100, 250, 500]))
+def test_every_whole_number_of_steps_is_a_delay(steps: int, dt_us: int) -> None:
+    assert spiking(f'projections.x0.delay="{steps * dt_us} us"', f'time.dt="{dt_us} us"') == []
+
+
+@pytest.mark.parametrize(
+    ("beta_Hz", "changes"),
+    [
+        (301, ()),  # 2 ms and one step of 0.5 ms: 400 Hz at most
+        (499.99, ()),
+        (358, ('time.dt="0.1 ms"',)),  # 476 Hz
+        (1501, ('cells.cell.refractory="0 ms"',)),  # 2,000 Hz
+        (301, ('populations.y1.parameters={refractory=["0 ms", "2 ms"]}', 'cells.cell.refractory="0 ms"')),
+    ],
+)
+def test_a_baseline_that_steps_leave_no_room_for_is_refused_where_cells_spike(
+    beta_Hz: float, changes: tuple[str, ...]
+) -> None:
+    beta = f'code.beta="{beta_Hz} Hz"'
+    assert figure1(beta, *changes).problems("torch") == ()
+    path = "populations.y1.parameters" if "parameters" in "".join(changes) else "cells.cell.refractory"
+    assert spiking(beta, *changes) == [("beta-above-steps", path)]
+    just_below = f'code.beta="{0.99 * beta_Hz if beta_Hz < 499 else 299} Hz"'
+    assert spiking(just_below, *changes) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ('cells.cell.tau_m="1e12 s"', "Lower tau_m"),
+        ('cells.cell.default_bias="-1 V"', "whatever their input"),
+        ('cells.cell.default_bias="1e4 V"', "whatever their input"),
+    ],
+)
+def test_cells_without_a_working_point_are_refused_where_cells_spike(change: str, says: str) -> None:
+    (problem,) = figure1(change).problems("brian2")
+    assert (problem.name, problem.path) == ("no-working-point", "cells.cell.default_bias")
+    assert says in problem.message
+    assert figure1(change).problems("torch") == ()

@@ -13,8 +13,8 @@ from neuromirror.backends.brian2.layout import Layout
 from neuromirror.backends.brian2.own_cells import OwnCells, own_constants
 from neuromirror.circuit.cells import cells_of
 from neuromirror.circuit.description import Cell
-from neuromirror.dynamics.neurons import LIF, synaptic_kick
-from neuromirror.errors import RequestError
+from neuromirror.circuit.lif import lif_of, working_point
+from neuromirror.dynamics.neurons import synaptic_kick
 from neuromirror.plan import Plan
 
 
@@ -56,21 +56,8 @@ def _constants(cell: Cell, plan: Plan, dt_s: float) -> dict[str, float]:
     """Return the constants of one kind of cell; see `neuromirror.backends.brian2.equations.CELLS`."""
     if cell.model == "custom":
         return own_constants(cell, plan, dt_s)
-    lif = LIF(
-        tau_m_s=cell.tau_m.s,
-        refractory_s=cell.refractory.s,
-        reset_V=cell.v_reset.si - cell.v_rest.si,
-        threshold_V=cell.v_threshold.si - cell.v_rest.si,
-        noise_V=cell.noise.si,
-    )
-    beta_Hz = plan.beta * plan.unit_Hz
-    bias_V = lif.bias_V(beta_Hz, dt_s) if cell.default_bias == "calibrate" else cell.default_bias.si
-    slope_Hz_per_V = lif.slope_Hz_per_V(bias_V, dt_s)
-    if not slope_Hz_per_V > 0:
-        raise RequestError(
-            f"cells with a default bias of {cell.default_bias} fire at {lif.rate_Hz(bias_V, dt_s):g} Hz whatever their "
-            'input. Choose a default_bias near the threshold, or "calibrate".'
-        )
+    lif = lif_of(cell)
+    bias_V, slope_Hz_per_V = working_point(cell, plan.beta * plan.unit_Hz, dt_s)
     unit_V = plan.unit_Hz / slope_Hz_per_V
     decay = math.exp(-dt_s / lif.tau_m_s)
     return {
