@@ -84,6 +84,25 @@ def test_engaged_mode(target: str, tmp_path: Path) -> None:
     assert np.abs(W - run.weights("W1", 0)).max() > 0.01
 
 
+@pytest.mark.parametrize("before_s", [0.0, 0.2])
+def test_the_first_count_begins_with_its_mode(target: str, before_s: float, tmp_path: Path) -> None:
+    """Neither the β at which signals start nor the traces of the mode before are counted."""
+    before = f'{{mode="mirror", duration="{before_s} s"}}, ' if before_s else ""
+    changes = [f'schedule=[{before}{{mode="engaged", duration="0.3 s"}}]', 'time.settle="0 s"']
+    run = nm.run(nm.load("figure1", changes), seed=6, target=target, out=tmp_path / "run", figures=False)
+    first, steps = round(before_s / DT_S), round((before_s + 0.3) / DT_S)
+    pre, arrived = (
+        kicks(run, name, 1 / (0.1 * UNIT_HZ), steps)[first:].reshape(3, 200, -1).sum(1) for name in ("y0", "d1")
+    )
+    share = 1 - math.exp(-0.1 / FOLLOW_TAU_S)
+    W, beta_pre, beta_error = run.weights("W1", 0), np.full(3, BETA), np.full(2, BETA)
+    for window in range(3):
+        beta_pre = beta_pre + share * (pre[window] - beta_pre)
+        beta_error = beta_error + share * (arrived[window] - beta_error)
+        W = W - RATE * np.outer(arrived[window] - beta_error, pre[window] - beta_pre)
+    np.testing.assert_allclose(run.weights("W1"), W, rtol=1e-9, atol=1e-12)
+
+
 def test_the_loss_is_that_of_the_counts(target: str, tmp_path: Path) -> None:
     """Targets are those of the teacher, redrawn here; the loss of a row is the mean of the windows since the last."""
     steps = '{mode="engaged", duration="1 s"}, {mode="mirror", duration="500 ms"}, {mode="engaged", duration="2 s"}'
