@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from neuromirror.backends.brian2.drives import CELL_NAMES, SYNAPSE_NAMES, run_drive
 from neuromirror.backends.brian2.runtime import quieten, use_runtime
-from neuromirror.backends.torch.contract import mean_drive
+from neuromirror.backends.torch.contract import Conv, mean_conv_drive, mean_drive
 from neuromirror.rules.expression import FUNCTIONS, POSTSYNAPTIC, PRESYNAPTIC, Drive
 
 CONSTANTS = {"k": 0.7, "c": -1.3}
@@ -127,6 +127,74 @@ def test_torch_contracts_every_drive_that_separates(sides: list[str], data: st.D
     expected = by_synapse(drive, values, array).mean(axis=0)
     tensors = {name: torch.as_tensor(value) for name, value in values.items()}
     found = mean_drive(drive, tensors, torch.as_tensor(array)).numpy()
+    np.testing.assert_allclose(found, expected, rtol=0, atol=TOLERANCE * scale_of(drive, values, array))
+
+
+IN, OUT = 2, 3
+"""Channels below and above."""
+
+
+@st.composite
+def convolutions(draw: st.DrawFn) -> tuple[Conv, tuple[int, int], tuple[int, int]]:
+    """Draw a convolution, the rows and columns of its input, and those of its kernel."""
+    kernel = draw(st.tuples(*[st.integers(1, 3)] * 2))
+    padding = draw(st.integers(0, min(kernel)))  # up to taps that join nothing at all
+    sizes = [draw(st.integers(max(1, side - 2 * padding), 5)) for side in kernel]
+    conv = Conv(stride=draw(st.integers(1, 3)), padding=padding, transposed=draw(st.booleans()))
+    return conv, (sizes[0], sizes[1]), kernel
+
+
+def by_tap(drive: Drive, values: dict[str, np.ndarray], array: np.ndarray, conv: Conv) -> np.ndarray:
+    """Return the mean drive of every synapse, by loops over channels, taps and the pairs of positions they join."""
+    pre, post = (next(v for n, v in values.items() if n in SIDES[side] and v.ndim == 4) for side in ("pre", "post"))
+    below, above = (post, pre) if conv.transposed else (pre, post)
+    found = np.zeros(array.shape)
+    for out, into, *tap in np.ndindex(*array.shape):
+        drives = []
+        for example, *up in np.ndindex(EXAMPLES, *above.shape[2:]):
+            down = [u * conv.stride - conv.padding + t for u, t in zip(up, tap, strict=True)]
+            if not all(0 <= d < size for d, size in zip(down, below.shape[2:], strict=True)):
+                continue
+            ends = {"below": (into, *down), "above": (out, *up)}
+            cell = {"pre": ends["above" if conv.transposed else "below"]}
+            cell["post"] = ends["below" if conv.transposed else "above"]
+            own = {"w": float(array[out, into, *tap])}
+            for side in ("pre", "post"):
+                for name in SIDES[side]:
+                    if name in values:
+                        one = values[name] if values[name].ndim == 3 else values[name][example]
+                        own[name] = float(np.broadcast_to(one, (pre if side == "pre" else post).shape[1:])[cell[side]])
+            drives.append(drive.evaluate(own))
+        if drives:
+            found[out, into, *tap] = np.mean(drives)
+    return found
+
+
+@given(data=st.data(), geometry=convolutions(), seed=seeds)
+@settings(made_up, max_examples=60)
+def test_torch_contracts_every_drive_of_a_convolution(
+    data: st.DataObject, geometry: tuple[Conv, tuple[int, int], tuple[int, int]], seed: int
+) -> None:
+    """As loops over the taps have it: for a W and for a B, which is kept as its W is and runs the other way."""
+    (conv, sizes, kernel), rng = geometry, np.random.default_rng(seed)
+    drive = drive_of(data.draw(separable(WHOLE)))
+    up = [(n + 2 * conv.padding - k) // conv.stride + 1 for n, k in zip(sizes, kernel, strict=True)]
+    maps = {"pre": (IN, *sizes), "post": (OUT, *up)}
+    if conv.transposed:
+        maps = {"pre": maps["post"], "post": maps["pre"]}
+    by_channel = data.draw(st.booleans())
+    values = {}
+    for side in ("pre", "post"):
+        for name in SIDES[side]:
+            shape = maps[side]
+            if name.startswith("beta"):
+                values[name] = rng.uniform(-1.5, 1.5, (shape[0], 1, 1) if by_channel else shape)
+            else:
+                values[name] = rng.uniform(-1.5, 1.5, (EXAMPLES, *shape))
+    array = rng.uniform(-1.5, 1.5, (OUT, IN, *kernel))
+    tensors = {name: torch.as_tensor(value) for name, value in values.items()}
+    found = mean_conv_drive(drive, tensors, torch.as_tensor(array), conv).numpy()
+    expected = by_tap(drive, values, array, conv)
     np.testing.assert_allclose(found, expected, rtol=0, atol=TOLERANCE * scale_of(drive, values, array))
 
 

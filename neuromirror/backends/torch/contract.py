@@ -1,15 +1,22 @@
-"""A drive over a whole weight array at once: each separable term is one matmul over the batch."""
+"""A drive over a whole weight array at once: each separable term is one matmul over the batch.
+
+Of a convolution's array it is one weight gradient of that convolution, averaged for each tap of the kernel over the
+pairs of positions that the tap joins: at the border of an image a tap outside of it joins none. Dividing by the number
+of positions alike for all taps would shrink the outer ones (by 1.4 degrees at 28×28, 6 degrees at 7×7).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.grad import conv2d_weight
 
 from neuromirror.rules import expression
-from neuromirror.rules.expression import Drive, Factor
+from neuromirror.rules.expression import POSTSYNAPTIC, PRESYNAPTIC, Drive, Factor
 
 
 def _of_either(name: str, of_number: Callable[[float], float]) -> Callable[[Any], Any]:
@@ -41,22 +48,81 @@ def mean_drive(drive: Drive, values: Mapping[str, Any], weight_TS: Tensor) -> Te
     batch = next(v.shape[0] for v in values.values() if v.ndim == 2)
     total = torch.zeros_like(weight_TS)
     for term in drive.terms:
-        post_BT = _product(drive, term.post, values, batch, weight_TS.shape[0], weight_TS)
+        post_BT = _product(drive, term.post, values, (batch, weight_TS.shape[0]), weight_TS)
         if weight_TS.ndim == 1:
             mean = post_BT.mean(dim=0)
         else:
-            pre_BS = _product(drive, term.pre, values, batch, weight_TS.shape[1], weight_TS)
+            pre_BS = _product(drive, term.pre, values, (batch, weight_TS.shape[1]), weight_TS)
             mean = post_BT.T @ pre_BS / batch
-        for factor in term.w:
-            mean = mean * factor.evaluate({**drive.constants, "w": weight_TS}, FUNCTIONS)
-        total = total + term.sign * mean
+        total = total + term.sign * _of_weight(drive, term.w, mean, weight_TS)
     return total
 
 
+@dataclass(frozen=True, kw_only=True)
+class Conv:
+    """Which positions the taps of a kernel join.
+
+    Attributes
+    ----------
+    stride, padding : int
+        Of the forward convolution.
+    transposed : bool
+        Whether the array is a B, which leads from the outputs of its W to the inputs. It is kept in the layout of W.
+    """
+
+    stride: int = 1
+    padding: int = 0
+    transposed: bool = False
+
+
+def mean_conv_drive(drive: Drive, values: Mapping[str, Any], weight_OIYX: Tensor, conv: Conv) -> Tensor:
+    """Return the mean of a drive over a batch and over the pairs of positions that each tap joins.
+
+    Parameters
+    ----------
+    drive : Drive
+        A rule's drive, separable.
+    values : mapping of str to Tensor
+        Presynaptic variables (batch, channel, row, column) of the array's source, postsynaptic ones of its target;
+        baselines (channel, row, column), or (channel, 1, 1) where each channel has one.
+    weight_OIYX : Tensor
+        The array itself, (out channel, in channel, kernel row, kernel column), of a W as of its B.
+    conv : Conv
+
+    Returns
+    -------
+    Tensor
+        Of the array's shape; 0 where a tap joins no two positions.
+    """
+    pre, post = (
+        next(v for n, v in values.items() if n in side and v.ndim == 4) for side in (PRESYNAPTIC, POSTSYNAPTIC)
+    )
+    size, options = weight_OIYX.shape, {"stride": conv.stride, "padding": conv.padding}
+
+    def pairs(pre: Tensor, post: Tensor, shape: tuple[int, ...]) -> Tensor:
+        below, above = (post, pre) if conv.transposed else (pre, post)
+        return conv2d_weight(below, shape, above, **options)  # pyright: ignore[reportArgumentType]
+
+    counts = pairs(torch.ones_like(pre[:1, :1]), torch.ones_like(post[:1, :1]), (1, 1, *size[2:])) * pre.shape[0]
+    total = torch.zeros_like(weight_OIYX)
+    for term in drive.terms:
+        post_product = _product(drive, term.post, values, post.shape, weight_OIYX)
+        pre_product = _product(drive, term.pre, values, pre.shape, weight_OIYX)
+        mean = pairs(pre_product, post_product, tuple(size)) / counts.clamp(min=1)
+        total = total + term.sign * _of_weight(drive, term.w, mean, weight_OIYX)
+    return torch.where(counts > 0, total, 0.0)
+
+
+def _of_weight(drive: Drive, factors: tuple[Factor, ...], mean: Tensor, weight: Tensor) -> Tensor:
+    for factor in factors:
+        mean = mean * factor.evaluate({**drive.constants, "w": weight}, FUNCTIONS)
+    return mean
+
+
 def _product(
-    drive: Drive, factors: tuple[Factor, ...], values: Mapping[str, Any], batch: int, cells: int, like: Tensor
+    drive: Drive, factors: tuple[Factor, ...], values: Mapping[str, Any], shape: tuple[int, ...], like: Tensor
 ) -> Tensor:
-    product = torch.ones(batch, cells, dtype=like.dtype, device=like.device)
+    product = torch.ones(shape, dtype=like.dtype, device=like.device)
     constants = {name: torch.as_tensor(x, dtype=like.dtype, device=like.device) for name, x in drive.constants.items()}
     for factor in factors:
         product = product * factor.evaluate({**constants, **values}, FUNCTIONS)
