@@ -13,6 +13,9 @@ Expected  over seeds 0 to 9 (0 to 39 for 20→10 cells), median (95 % interval b
           and for `neuromirror run figure1` with nothing cached, the median of five:
               wall time                      6 s                         bound 20 s
               CPU time beyond importing      4.4 s                       bound 10 s
+          and of processor time, the median of five:
+              neuromirror check resnet50     0.7 s                       bound 1 s
+              neuromirror --help             0.2 s                       bound 0.3 s
 """
 
 from __future__ import annotations
@@ -60,6 +63,8 @@ SECTIONS = (
     Section(lower=100, upper=50, length="60 s", most_deg=13.0, law=True),
 )
 WALL_S, CPU_S = 20.0, 10.0
+LOOKS = ((("-m", "neuromirror", "check", "resnet50"), 1.0), (("-m", "neuromirror", "--help"), 0.3))
+"""Commands that only look, and the seconds of processor time that each may take."""
 
 
 def accuracy(bounds: Section, *, seeds: int) -> Iterator[Line]:
@@ -123,6 +128,14 @@ def speed(run: Sequence[str], imports: Sequence[str], *, pairs: int) -> Iterator
         )
 
 
+def looks(commands: Sequence[tuple[Sequence[str], float]], *, times: int) -> Iterator[Line]:
+    """Hold the processor time of whole commands against their bounds."""
+    for command, bound in commands:
+        costs = [cold_cost(command).cpu_s for _ in range(times)]
+        met = median(costs) <= bound
+        yield Line(what=f"{' '.join(command[1:])}: CPU", measured=stated(costs, " s"), bound=f"{bound:g} s", met=met)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Print a line for each bound, and return the exit code."""
     quick = options(__doc__, argv, quick="3 seeds, and one run of the command line").quick
@@ -137,6 +150,7 @@ def lines(*, quick: bool) -> Iterator[Line]:
     """Measure everything, one line a bound."""
     for bounds in SECTIONS:
         yield from accuracy(bounds, seeds=3 if quick else bounds.seeds)
+    yield from looks(LOOKS, times=5)
     yield from speed(RUN, IMPORTS, pairs=1 if quick else 5)
 
 

@@ -51,3 +51,8 @@ def test_time_is_taken_of_a_command_and_its_children() -> None:
     )
     _, beyond = bench.speed(slow, quick, pairs=1)
     assert float(beyond.measured.split()[0]) > 0.2
+
+
+def test_commands_that_only_look_are_held_against_their_bounds() -> None:
+    slow = ["-c", "import time; end = time.process_time() + 0.5\nwhile time.process_time() < end: pass"]
+    assert [line.met for line in bench.looks([(slow, 0.3), (slow, 60.0)], times=1)] == [False, True]
