@@ -140,6 +140,18 @@ def test_a_gate_closes_for_a_silent_cell(target: str, tmp_path: Path) -> None:
     assert rates["open"] < 30
 
 
+def test_blocked_biases_do_nothing(target: str, tmp_path: Path) -> None:
+    """A bias of two units shifts the rate of y1 by 50 Hz, and not at all where biases are blocked."""
+    biased, length = 'populations.y1.bias={init="constant", value=2.0}', 'schedule=[{mode="mirror", duration="4 s"}]'
+    rates = {}
+    for bias in ("on", "blocked"):
+        circuit = nm.load("figure1", [biased, length, f"modes.mirror.bias={bias}"])
+        run = nm.run(circuit, seed=2, target=target, out=tmp_path / bias, figures=False)
+        rates[bias] = rate_Hz(run, "y1")
+    assert rates["blocked"] == pytest.approx(100, abs=15)
+    assert rates["on"] > rates["blocked"] + 25
+
+
 def test_a_delay_of_weights_is_that_of_their_effect(target: str, tmp_path: Path) -> None:
     """Without what W1 has yet to bring, y1 has only the mean that is taken away from its input, and is silent."""
     rates = {}
