@@ -21,6 +21,7 @@ from neuromirror.circuit.activations import activation_of
 from neuromirror.circuit.checks import COMPARE
 from neuromirror.circuit.circuit import Circuit
 from neuromirror.circuit.description import Description, Init, Mode, Noise, Signal
+from neuromirror.circuit.geometry import fan_in, weight_shape
 from neuromirror.circuit.rules import rule_of
 from neuromirror.dynamics.activations import Activation, function_of
 from neuromirror.rules.rule import Rule
@@ -173,6 +174,16 @@ class Plan:
         return {n: w for n, w in self.mirrors.items() if self.description.projections[n].transport != "none"}
 
     @cached_property
+    def weight_shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of each weight array."""
+        populations, shapes = self.description.populations, dict[str, tuple[int, ...]]()
+        for name, p in self.description.projections.items():
+            shape = weight_shape(p, populations[p.source].shape, populations[p.target].shape)
+            if p.weight is not None and shape is not None:
+                shapes[name] = shape
+        return shapes
+
+    @cached_property
     def masks(self) -> dict[str, FloatArray]:
         """Where there are synapses, (target, source) of 1 and 0, for the projections that lack some."""
         return {n: p.mask.numbers.copy() for n, p in self.description.projections.items() if p.mask is not None}
@@ -185,7 +196,10 @@ class Plan:
         return np.flatnonzero(mask)
 
     def initial_arrays(self) -> dict[str, FloatArray]:
-        """Return the initial weights, (target, source), and biases, (cells,), in float64; names as in the file."""
+        """Return the initial weights and biases, (cells,), in float64; names as in the file.
+
+        Weights are (target, source), or of the shape that `neuromirror.circuit.geometry.weight_shape` says.
+        """
         drawn = self.drawn_arrays()
         return transport(self, drawn, drawn)
 
@@ -194,10 +208,11 @@ class Plan:
         arrays = {
             name: initial(
                 p.weight,
-                (self.sizes[p.target], self.sizes[p.source]),
+                self.weight_shapes[name],
                 self.seed,
                 "weights",
                 name,
+                inputs=fan_in(p, self.weight_shapes[name]),
                 mask=self.masks.get(name),
             )
             for name, p in self.description.projections.items()
@@ -206,7 +221,8 @@ class Plan:
         for name, population in self.description.populations.items():
             if population.bias is not None:
                 key = f"{name}.bias"
-                arrays[key] = initial(population.bias, (self.sizes[name],), self.seed, "weights", key)
+                cells = population.shape[:1] if len(population.shape) == 3 else (self.sizes[name],)
+                arrays[key] = initial(population.bias, cells, self.seed, "weights", key)
         return arrays
 
     def batch(self, *, spiking: bool) -> int:
@@ -241,7 +257,7 @@ def transport(
     masks = plan.masks if masks is None else masks
     changed = dict(arrays)
     for name, forward in plan.transported.items():
-        transposed = arrays[forward].T
+        transposed = arrays[forward].T if arrays[forward].ndim == 2 else arrays[forward]  # the B of a conv is laid as W
         if plan.description.projections[name].transport == "exact":
             changed[name] = transposed * 1.0  # an array of its own
         else:
@@ -251,17 +267,17 @@ def transport(
     return changed
 
 
-def initial(init: Init, shape: tuple[int, ...], seed: int, *names: str, mask: FloatArray | None = None) -> FloatArray:
+def initial(
+    init: Init, shape: tuple[int, ...], seed: int, *names: str, inputs: float = 1, mask: FloatArray | None = None
+) -> FloatArray:
     """Draw an array as its `Init` says, from the named stream of the seed.
 
-    Where a mask has no synapse the weight is 0, and the fan-in of a cell is the number of synapses that it has. The
-    mask moves no other draw.
+    ``inputs`` is the fan-in of a cell. Where a mask has no synapse the weight is 0, and the fan-in of a cell is the
+    number of synapses that it has. The mask moves no other draw.
     """
     if init.init == "normal":
-        fan_in: Any = shape[1] if len(shape) == 2 else 1
-        if mask is not None:
-            fan_in = np.maximum(mask.sum(axis=1, keepdims=True), 1.0)
-        drawn = seeds.stream(seed, *names).standard_normal(shape) * (init.gain / np.sqrt(fan_in))
+        of_cell: Any = inputs if mask is None else np.maximum(mask.sum(axis=1, keepdims=True), 1.0)
+        drawn = seeds.stream(seed, *names).standard_normal(shape) * (init.gain / np.sqrt(of_cell))
     else:
         drawn = np.array(init.values, dtype=np.float64) if init.init == "values" else np.full(shape, init.value)
     return drawn if mask is None else np.where(mask > 0, drawn, 0.0)

@@ -42,9 +42,9 @@ class Stimulus:
         described, found = self.plan.description.stimulus, {}
         assert isinstance(described, Teacher)
         for name, array in self.plan.initial_arrays().items():
-            gain = described.gain if array.ndim == 2 else described.bias_gain
-            mask = self.plan.masks.get(name)
-            found[name] = initial(Init(gain=gain), array.shape, self.plan.seed, "teacher", name, mask=mask)
+            gain, inputs = (described.gain, array.shape[1]) if array.ndim == 2 else (described.bias_gain, 1)
+            init, mask = Init(gain=gain), self.plan.masks.get(name)
+            found[name] = initial(init, array.shape, self.plan.seed, "teacher", name, inputs=inputs, mask=mask)
         return found
 
     def draw(self, mode: ModePlan, examples: int) -> tuple[dict[str, FloatArray], dict[str, FloatArray]]:
