@@ -31,7 +31,8 @@ def apply(tables: dict[str, Any], change: str, places: Places) -> None:
     name = name.strip()
     if not equals or not name:
         raise RequestError(f'--set {change}: expected dotted.name=value, such as schedule.0.duration="5 s".')
-    put(tables, name, _value(value) if value.strip() else None, places, f"--set {change}")
+    said = f"--set {change}"
+    put(tables, name, _value(value, said) if value.strip() else None, places, said)
 
 
 def put(tables: dict[str, Any], name: str, value: Any, places: Places, said: str) -> KeyPath:
@@ -55,8 +56,8 @@ def put(tables: dict[str, Any], name: str, value: Any, places: Places, said: str
     RequestError
         If the name leads nowhere.
     """
-    keys = _keys(name, tables)
-    parent = _parent(tables, keys, said)
+    keys = _keys(name, tables, said)
+    parent = _parent(tables, keys, places, said)
     if value is None:
         try:
             del parent[keys[-1]]
@@ -75,7 +76,7 @@ def put(tables: dict[str, Any], name: str, value: Any, places: Places, said: str
     return tuple(keys)
 
 
-def _keys(name: str, tables: Mapping[str, Any]) -> list[str | int]:
+def _keys(name: str, tables: Mapping[str, Any], said: str) -> list[str | int]:
     """Split a dotted name; a key may itself hold a dot (``modes.engaged.learn.y1.bias``)."""
     keys: list[str | int] = []
     here: Any = tables
@@ -83,9 +84,8 @@ def _keys(name: str, tables: Mapping[str, Any]) -> list[str | int]:
     while parts:
         if isinstance(here, list):
             if not parts[0].isdecimal() or len(parts[0]) > 9:
-                raise RequestError(
-                    f"{name}: '{parts[0]}' stands where a list wants a number from 0 to {len(here) - 1}."
-                )
+                wanted = f"a number from 0 to {len(here) - 1}" if here else "a number, and the first is 0"
+                raise RequestError(f"{said}: '{parts[0]}' stands where a list wants {wanted}.")
             key: str | int = int(parts.pop(0))
             here = here[key] if key < len(here) else None
         else:
@@ -98,11 +98,15 @@ def _keys(name: str, tables: Mapping[str, Any]) -> list[str | int]:
     return keys
 
 
-def _parent(tables: dict[str, Any], keys: list[str | int], said: str) -> Any:
+def _parent(tables: dict[str, Any], keys: list[str | int], places: Places, said: str) -> Any:
+    """Return the table or list that has the last key; tables on the way that are not there come from the change."""
     here: Any = tables
-    for key in keys[:-1]:
+    for depth, key in enumerate(keys[:-1], start=1):
         if isinstance(here, dict):
-            here = here.setdefault(key, {})
+            if key not in here:
+                here[key] = {}
+                places[tuple(keys[:depth])] = (said, None)
+            here = here[key]
         else:
             if not isinstance(here, list) or not isinstance(key, int) or key >= len(here):
                 raise RequestError(f"{said}: there is no {key} here.")
@@ -112,12 +116,15 @@ def _parent(tables: dict[str, Any], keys: list[str | int], said: str) -> Any:
     return here
 
 
-def _value(text: str) -> Any:
+def _value(text: str, said: str) -> Any:
     """Read a value as TOML; what is not TOML is a text without its quotes."""
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        tables = tomllib.loads(f"value = {text}")
     except (tomllib.TOMLDecodeError, RecursionError, ValueError):
         return text.strip()
+    if len(tables) > 1:  # lines that follow the value are TOML of their own
+        raise RequestError(f"{said!r}: found more than one value. Give each a --set of its own.")
+    return tables["value"]
 
 
 def forget(places: Places, gone: KeyPath, *, from_list: bool) -> None:
