@@ -277,7 +277,9 @@ def test_every_check_is_listed() -> None:
     folder = ROOT / "neuromirror"
     files = [*folder.glob("circuit/**/*.py"), folder / "schedule.py", *folder.glob("backends/**/*.py")]
     text = "\n".join(file.read_text(encoding="utf-8") for file in files)
-    named = re.findall(r'(?:(?:c|self)\.problem\(\s*|Problem\(\s*name=|name, message = \(?\s*)"([a-z-]+)"', text)
+    named = re.findall(
+        r'(?:(?:c|self)\.problem\(\s*|Problem\(\s*name=|name, message = \(?\s*|return "[a-z_]+", )"([a-z-]+)"', text
+    )
     kinds = re.findall(r'c\.missing\(.*"([a-z]+)"\)$', text, re.MULTILINE)
     expected = {*named, *(f"unknown-{kind}" for kind in kinds)}
     assert len(expected) > 40
