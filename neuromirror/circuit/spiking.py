@@ -117,7 +117,7 @@ def _cell_fault(circuit: Description, cell: Cell) -> tuple[str, str, str] | None
         return None  # the last is reported for every backend
     if not cell.v_threshold.si > max(cell.v_rest.si, cell.v_reset.si):
         return None  # so is this
-    most_Hz = 1 / ((round(min(cell.refractory.s / dt.s, 1e15)) + 1) * dt.s)  # of a dt that no window is a multiple of
+    most_Hz = 1 / ((round(min(cell.refractory.s / dt.s, 1e15)) + 1) * dt.s)
     if isinstance(cell.default_bias, str) and beta.Hz > HIGHEST_SHARE * most_Hz:
         message = (
             f"cells refractory for {cell.refractory} fire at most at {most_Hz:g} Hz in steps of {dt}, and code.beta = "
