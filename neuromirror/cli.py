@@ -163,7 +163,7 @@ def run(
     target: str = "auto",
     dtype: str = "float64",
     points: Whole = 200,
-    out: Annotated[Path | None, Parameter(name=["--out", "-o"])] = None,
+    out: Annotated[str | None, Parameter(name=["--out", "-o"])] = None,
     json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
     figures: Annotated[bool, Parameter(help="Draw the figures; --no-figures draws none.")] = True,
     method: Overlay = None,
@@ -184,7 +184,7 @@ def run(
     target
         For brian2: auto, numpy, cython or cpp_standalone; for brian2-rate: numpy. For torch: the device.
     dtype
-        For torch: float64 or float32.
+        float64; torch has float32 too.
     points
         Number of rows of the metrics.
     out

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuromirror import __version__
-from neuromirror.backends.base import Options, Snapshot, load_backend
+from neuromirror.backends.base import Options, Snapshot, check_options, load_backend
 from neuromirror.circuit.capabilities import DEFAULT_BACKEND, capabilities
 from neuromirror.circuit.circuit import Circuit
 from neuromirror.circuit.load import load
@@ -23,7 +23,7 @@ from neuromirror.errors import RequestError, RunError
 from neuromirror.measure.alignment import angle_deg, gain
 from neuromirror.plan import Plan, make_plan
 from neuromirror.record.manifest import Manifest
-from neuromirror.record.store import RunWriter, check_free
+from neuromirror.record.store import RunWriter, check_free, is_free
 from neuromirror.result import Run, open_run
 
 Progress = Callable[[float, float], None]
@@ -162,7 +162,7 @@ def run(
     target : str
         For brian2 ``auto``, ``numpy``, ``cython`` or ``cpp_standalone``; for torch the device.
     dtype : {"float64", "float32"}
-        Of the torch backend.
+        Of the numbers; only torch has float32.
     points : int
         Number of rows of the metrics.
     figures : bool
@@ -209,10 +209,8 @@ def run_seeds(
     """
     options = options or Options()
     circuit = circuit if isinstance(circuit, Circuit) else load(circuit)
-    if options.dtype not in ("float64", "float32"):
-        raise RequestError(f"--dtype {options.dtype}: expected float64 or float32.")
-    if options.points < 1:
-        raise RequestError(f"--points {options.points}: expected 1 or more.")
+    capabilities(backend)  # which refuses names of none
+    check_options(options, backend)
     seeds = list(seeds)
     if not seeds or len(set(seeds)) < len(seeds):
         raise RequestError(f"seeds {seeds}: expected one or more seeds, each once.")
@@ -278,9 +276,11 @@ def _folders(name: str, backend: str, seeds: Sequence[int], out: Path | str | No
     if out is None:
         base = Path("runs") / f"{name}-{backend}-{_seeds(seeds).replace(' ', '-')}"
         number, parent = 1, base
-        while parent.exists() and (not parent.is_dir() or any(parent.iterdir())):
+        while not is_free(parent):
             number += 1
             parent = base.with_name(f"{base.name}-{number}")
+    elif not str(out).strip():
+        raise RequestError("--out: the name is empty. Give --out another directory.")
     else:
         parent = Path(out)
     return [parent] if len(seeds) == 1 else [parent / f"seed-{seed}" for seed in seeds]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuromirror.circuit.capabilities import capabilities
-from neuromirror.errors import UnsupportedError
+from neuromirror.errors import RequestError, UnsupportedError
 from neuromirror.plan import FloatArray, Plan
 
 
@@ -65,7 +65,7 @@ class Options:
     target : str
         For brian2: ``auto``, ``numpy``, ``cython`` or ``cpp_standalone``; for torch: the device.
     dtype : {"float64", "float32"}
-        Of the torch backend.
+        Of the numbers; see `DTYPES`.
     points : int
         Number of snapshots over the whole run.
     """
@@ -73,6 +73,36 @@ class Options:
     target: str = "auto"
     dtype: str = "float64"
     points: int = 200
+
+
+DTYPES: Mapping[str, tuple[str, ...]] = {
+    "brian2": ("float64",),
+    "brian2-rate": ("float64",),
+    "reference": ("float64",),
+    "torch": ("float64", "float32"),
+}
+"""The types of numbers that each backend computes with."""
+
+
+def check_options(options: Options, backend: str) -> None:
+    """Refuse options that a backend would pass over, or that are none.
+
+    Raises
+    ------
+    RequestError
+        If there are.
+    """
+    known = {dtype for dtypes in DTYPES.values() for dtype in dtypes}
+    if options.dtype not in known:
+        raise RequestError(f"--dtype {options.dtype}: expected {' or '.join(sorted(known, reverse=True))}.")
+    if options.dtype not in DTYPES[backend]:
+        able = " or ".join(name for name, dtypes in DTYPES.items() if options.dtype in dtypes)
+        raise RequestError(
+            f"--dtype {options.dtype}: backend '{backend}' computes in {' or '.join(DTYPES[backend])} only. "
+            f"Use --backend {able}, or leave --dtype out."
+        )
+    if options.points < 1:
+        raise RequestError(f"--points {options.points}: expected 1 or more.")
 
 
 class Backend(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import io
@@ -9,7 +10,7 @@ import json
 import math
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -40,6 +41,7 @@ class RunWriter:
         self._metrics_file = metrics_file
         self._parts = dict.fromkeys(manifest.populations, 0)
         self._beside: tuple[str, ...] = ()
+        self._made: tuple[Path, ...] = ()
 
     @classmethod
     def create(
@@ -63,23 +65,22 @@ class RunWriter:
         RequestError
             If the directory has something in it, or cannot be made.
         """
+        check_free(path)
+        made: list[Path] = []
+        texts = {"circuit.toml": circuit_toml.encode(), **(beside or {})}
         try:
-            check_free(path)
-            path.mkdir(parents=True, exist_ok=True)
-            _replace_file(path / "circuit.toml", circuit_toml.encode())
-            for name, content in (beside or {}).items():
+            _make(path, made)
+            for name, content in texts.items():
                 _replace_file(path / name, content)
             metrics_file = (path / "metrics.jsonl").open("w", encoding="utf-8", newline="\n")
         except OSError as error:
-            why = error.strerror or error
-            raise RequestError(
-                f"{path}: a run cannot be written there ({why}). Give --out another directory."
-            ) from error
+            _take_away(path, texts, made)
+            raise _not_written(path, error) from error
         invocation = manifest.invocation
         if invocation["started"] is None:
             invocation = {**invocation, "started": _now()}
         writer = cls(path, dataclasses.replace(manifest, complete=False, invocation=invocation), metrics_file)
-        writer._beside = tuple(beside or ())
+        writer._beside, writer._made = tuple(beside or ()), tuple(made)
         writer._write_manifest()
         return writer
 
@@ -161,12 +162,10 @@ class RunWriter:
         self._close(complete=False, summary=self.manifest.summary)
 
     def discard(self) -> None:
-        """Take the directory away again: nothing has been recorded."""
+        """Take the directory away again, and those that were made for it: nothing has been recorded."""
         self._metrics_file.close()
-        for name in ("circuit.toml", "metrics.jsonl", "manifest.json", *self._beside):
-            (self.path / name).unlink(missing_ok=True)
-        if not any(self.path.iterdir()):
-            self.path.rmdir()
+        written = ("circuit.toml", "metrics.jsonl", "manifest.json", *self._beside)
+        _take_away(self.path, written, self._made)
 
     def _close(self, *, complete: bool, summary: Mapping[str, object]) -> None:
         self._metrics_file.close()
@@ -178,17 +177,69 @@ class RunWriter:
         _replace_file(self.path / "manifest.json", self.manifest.to_json().encode())
 
 
+def is_free(path: Path) -> bool:
+    """Return whether a run can have a directory for its own: there is nothing of that name, or nothing in it.
+
+    Raises
+    ------
+    RequestError
+        If there can be no such directory, for one because its name is too long.
+    """
+    try:
+        return _is_missing(path) or (path.is_dir() and not any(path.iterdir()))
+    except (OSError, ValueError) as error:
+        raise _not_written(path, error) from error
+
+
+def _is_missing(path: Path) -> bool:
+    """Return whether there is nothing of a name; what no name can be raises `OSError`."""
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        there = next(parent for parent in path.parents if parent.is_dir())
+        for part in path.relative_to(there).parts:  # below what is not there the system looks at no name
+            with contextlib.suppress(FileNotFoundError):
+                (there / part).lstat()
+        return True
+    return False
+
+
 def check_free(path: Path) -> None:
     """Refuse a run directory that has something in it.
 
     Raises
     ------
     RequestError
-        If it has, or if it is no directory.
+        If it has, if it is no directory, or if there can be none of that name.
     """
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    if not is_free(path):
         found = "has files in it" if path.is_dir() else "is a file"
         raise RequestError(f"{path}: {found}; a run overwrites nothing. Give --out a new or an empty directory.")
+
+
+def _not_written(path: Path, error: OSError | ValueError) -> RequestError:
+    why = (error.strerror if isinstance(error, OSError) else None) or error
+    return RequestError(f"{path}: a run cannot be written there ({why}). Give --out another directory.")
+
+
+def _make(path: Path, made: list[Path]) -> None:
+    """Make a directory and those above it, and note which were made, the innermost first."""
+    if path.is_dir():
+        return
+    if path != path.parent:
+        _make(path.parent, made)
+    path.mkdir(exist_ok=True)
+    made.insert(0, path)
+
+
+def _take_away(path: Path, names: Iterable[str], made: Iterable[Path]) -> None:
+    """Take files out of a directory, and directories away as far as they are empty then."""
+    with contextlib.suppress(OSError):
+        for name in names:
+            for written in (name, f"{name}.part"):
+                (path / written).unlink(missing_ok=True)
+        for directory in made:
+            directory.rmdir()
 
 
 def plain(value: Any) -> Any:

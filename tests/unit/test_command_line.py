@@ -272,6 +272,11 @@ def test_a_wrong_change_is_refused_by_every_command(
         (["--json=maybe"], '"maybe"'),
         (["--dtype", "float16"], "float16.*float64"),
         (["--target", "gpu"], "gpu"),
+        (["--out", ""], r"--out: the name is empty\. Give --out another directory"),
+        (["--out", "x" * 300], r"x: a run cannot be written there \(File name too long\)\. Give --out another"),
+        (["--out", "new/" + "x" * 300], r"a run cannot be written there \(File name too long\)"),
+        (["--seeds", "2", "--out", "x" * 300], r"a run cannot be written there \(File name too long\)"),
+        (["--set", "name=" + "é" * 200], r"a run cannot be written there \(File name too long\)"),
         (["--set", "schedule="], r"schedule: nothing to run\. Add \[\[schedule\]\]"),
         (["--set", "schedule.0.duration=1 ms"], r"1 ms is shorter than one window of 2\.5 ms"),
         (["--set", "time.window=1e-300 s", "--set", "modes.mirror.window="], r"schedule\.0"),
@@ -287,6 +292,40 @@ def test_a_type_that_torch_does_not_have_is_refused_before_anything_is_written(c
     outcome = call("run", "figure1", *SHORT, "--backend", "torch", "--dtype", "float16")
     assert outcome.code == 2
     assert "--dtype float16: expected float64 or float32." in outcome.err
+    assert contents(folder) == {}
+
+
+@pytest.mark.parametrize("backend", sorted(set(BACKENDS) - {"torch"}))
+def test_a_type_that_a_backend_does_not_have_is_refused(backend: str, call: Call, folder: Path) -> None:
+    outcome = call("run", "figure1", *SHORT, "--backend", backend, "--dtype", "float32")
+    assert (outcome.code, outcome.out) == (2, "")
+    says = f"--dtype float32: backend '{backend}' computes in float64 only. Use --backend torch, or leave --dtype out."
+    assert outcome.err.splitlines()[-1] == f"error: {says}"
+    assert contents(folder) == {}
+
+
+@pytest.mark.parametrize("target", ["meta", "cuda:99", "xpu:0"])
+def test_a_device_that_torch_cannot_compute_on_is_refused(target: str, call: Call, folder: Path) -> None:
+    pytest.importorskip("torch")
+    assert_refused(call("run", "figure1", *SHORT, "--backend", "torch", "--target", target), f"--target {target}: ")
+    assert contents(folder) == {}
+
+
+def test_a_run_that_records_nothing_takes_away_what_it_made(
+    call: Call, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("neuromirror.backends.reference.backend", Broken(RunError("no."), begun=False))
+    (folder / "empty").mkdir()
+    for out in ([], ["--out", "new/folder"], ["--out", "empty/folder"], ["--out", "empty"]):
+        assert call("run", "figure1", *TINY, *out).code == 1
+        assert contents(folder) == {"empty": None}
+
+
+def test_a_run_that_cannot_be_written_leaves_nothing(call: Call, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    outcome = call("run", "figure1", *TINY)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "a run cannot be written there (No space left on device). Give --out" in outcome.err
     assert contents(folder) == {}
 
 

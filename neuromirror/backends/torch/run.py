@@ -112,8 +112,6 @@ class _Torch:
         return f"{_device(options)}, {options.dtype}"
 
     def run(self, plans: list[Plan], recorders: list[Recorder], options: Options) -> None:
-        if options.dtype not in DTYPES:
-            raise RequestError(f"--dtype {options.dtype}: expected {' or '.join(DTYPES)}.")
         torch.use_deterministic_algorithms(True)
         for plan, recorder in zip(plans, recorders, strict=True):
             engine = TorchEngine(plan, dtype=DTYPES[options.dtype], device=_device(options))
@@ -130,6 +128,12 @@ def _device(options: Options) -> torch.device:
         raise RequestError(f"--target {options.target}: torch has no such device. Use cpu or cuda.") from error
     if device.type == "cuda" and not torch.cuda.is_available():
         raise RequestError(f"--target {options.target}: no CUDA device was found. Use --target cpu.")
+    try:
+        # A device that torch knows may not be in this machine, or may hold no numbers, as "meta" does.
+        torch.zeros(1, dtype=DTYPES[options.dtype], device=device).cpu()
+    except (RuntimeError, TypeError, AssertionError, ImportError) as error:
+        message = f"torch cannot compute there ({str(error).splitlines()[0]}). Use --target cpu."
+        raise RequestError(f"--target {options.target}: {message}") from error
     return device
 
 
