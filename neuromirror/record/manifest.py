@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypedDict
+from typing import Any, TypedDict, get_args, get_type_hints
 
 from neuromirror.errors import RequestError
+from neuromirror.record.rows import parse_json, quoted
+from neuromirror.seeds import checked_seed
 
 SCHEMA = 1
 """Version of the run directory's format, apart from the package's and the circuit file's."""
@@ -131,23 +134,20 @@ class Manifest:
         RequestError
             If the text is no manifest, or one of a schema that this version does not read.
         """
-        try:
-            found = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise RequestError(f"{file}:{error.lineno}: not JSON ({error.msg}). {_REMEDY}") from error
+        found = parse_json(text, file=file, remedy=_REMEDY)
         if not isinstance(found, dict) or "schema" not in found:
             raise RequestError(f"{file}: no 'schema' in it, so it is no manifest of a run. {_REMEDY}")
         schema = found.pop("schema")
-        if isinstance(schema, bool) or schema != SCHEMA:
+        if type(schema) is not int or schema != SCHEMA:
             raise RequestError(
-                f"{file}: schema {schema!r}, but this version reads schema {SCHEMA}. "
+                f"{file}: schema {quoted(schema)}, but this version reads schema {SCHEMA}. "
                 "Open it with the version of neuromirror that wrote it (see 'versions' in the file)."
             )
         _check_fields(found, file)
         return cls(**{**found, "phases": tuple(found["phases"]), "learned": tuple(found["learned"])})
 
 
-_REMEDY = "Point to a directory that 'neuromirror run' or 'neuromirror train' wrote, or run again."
+_REMEDY = "Point to a directory that 'neuromirror run' wrote, or run again."
 
 _JSON_TYPES: dict[str, tuple[type, ...]] = {
     "circuit": (str,),
@@ -169,16 +169,36 @@ _JSON_TYPES: dict[str, tuple[type, ...]] = {
 }
 
 
-def _check_fields(found: Mapping[str, object], file: str) -> None:
+def _check_fields(found: Mapping[str, Any], file: str) -> None:
     for name in found:
         if name not in _JSON_TYPES:
             raise RequestError(f"{file}: unknown field '{name}' for schema {SCHEMA}. {_REMEDY}")
     for name, types in _JSON_TYPES.items():
         if name not in found:
             raise RequestError(f"{file}: the field '{name}' is missing. {_REMEDY}")
-        if not isinstance(found[name], types):
+        value = found[name]
+        if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
             wanted = " or ".join("null" if kind is type(None) else kind.__name__ for kind in types)
-            raise RequestError(f"{file}: '{name}' is {found[name]!r}, expected {wanted}. {_REMEDY}")
+            raise RequestError(f"{file}: '{name}' is {quoted(value)}, expected {wanted}. {_REMEDY}")
+    _check_values(found, file)
+    _check_entries(found, file)
+
+
+def _check_values(found: Mapping[str, Any], file: str) -> None:
+    """Refuse what has the right type and cannot be."""
+    try:
+        checked_seed(found["seed"])
+    except RequestError as error:
+        raise RequestError(f"{file}: {error} {_REMEDY}") from error
+    if found["dt_s"] is not None and not (_fits(found["dt_s"], float) and found["dt_s"] > 0):
+        raise RequestError(f"{file}: 'dt_s' is {quoted(found['dt_s'])}, expected a time in s above 0. {_REMEDY}")
+    for name in ("versions", "learned"):
+        for value in _values(found[name]):
+            if not isinstance(value, str):
+                raise RequestError(f"{file}: '{name}' has {quoted(value)}, expected texts. {_REMEDY}")
+
+
+def _check_entries(found: Mapping[str, object], file: str) -> None:
     entries: dict[str, tuple[list[object], type]] = {
         "populations": (_values(found["populations"]), PopulationEntry),
         "projections": (_values(found["projections"]), ProjectionEntry),
@@ -186,10 +206,31 @@ def _check_fields(found: Mapping[str, object], file: str) -> None:
         "invocation": ([found["invocation"]], Invocation),
     }
     for name, (values, kind) in entries.items():
+        hints = get_type_hints(kind)
         for value in values:
-            if not isinstance(value, dict) or set(value) != kind.__required_keys__:
-                keys = ", ".join(sorted(kind.__required_keys__))
-                raise RequestError(f"{file}: an entry of '{name}' is {value!r}, expected the keys {keys}. {_REMEDY}")
+            if not isinstance(value, dict) or set(value) != set(hints):
+                keys = ", ".join(sorted(hints))
+                raise RequestError(
+                    f"{file}: an entry of '{name}' is {quoted(value)}, expected the keys {keys}. {_REMEDY}"
+                )
+            for key, hint in hints.items():
+                if not _fits(value[key], hint):
+                    wanted = " or ".join(_NAMES[kind] for kind in get_args(hint) or (hint,))
+                    found_here = f"'{key}' of an entry of '{name}' is {quoted(value[key])}"
+                    raise RequestError(f"{file}: {found_here}, expected {wanted}. {_REMEDY}")
+
+
+_NAMES = {str: "a text", type(None): "null", int: "a whole number from 0", float: "a finite number from 0"}
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Return whether a value of the file is of a type of an entry; all numbers there count or measure from 0."""
+    kinds = get_args(hint) or (hint,)
+    if isinstance(value, float) and float in kinds:
+        return math.isfinite(value) and value >= 0
+    if type(value) is int and (int in kinds or float in kinds):
+        return 0 <= value < 2**63
+    return type(value) in kinds
 
 
 def _values(section: object) -> list[object]:

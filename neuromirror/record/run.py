@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import re
 import zipfile
+import zlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +15,7 @@ import safetensors
 
 from neuromirror.errors import RequestError, suggestion
 from neuromirror.record.manifest import Manifest
+from neuromirror.record.rows import DAMAGED, read_rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,22 +97,18 @@ class Run:
 
     @cached_property
     def _metrics(self) -> list[dict[str, Any]]:
-        file = self.path / "metrics.jsonl"
-        lines = _read_text(file).split("\n")
-        if not self.manifest.complete:
-            lines[-1] = ""  # a run that was killed may leave half a row behind, which has no newline
-        rows: list[dict[str, Any]] = []
-        for number, line in enumerate(lines, start=1):
-            if not line:
-                continue
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise RequestError(f"{file}:{number}: not JSON ({error.msg}). {_DAMAGED}") from error
-            if not isinstance(row, dict):
-                raise RequestError(f"{file}:{number}: a row is a JSON object, but this is {line[:40]}. {_DAMAGED}")
-            rows.append(row)
+        file, complete = self.path / "metrics.jsonl", self.manifest.complete
+        rows = read_rows(_read_text(file), file=file, mirrored=self.mirrored, complete=complete)
+        if rows and (wanted := self._recorded_steps()) and rows[-1]["examples"] != wanted[-1]:
+            found = f"the last row is of {rows[-1]['examples']} of {wanted[-1]} examples, though the run is complete"
+            raise RequestError(f"{file}:{len(rows)}: {found}. {DAMAGED}")
         return rows
+
+    def _recorded_steps(self) -> list[int]:
+        """Return the steps that a complete run, which has a summary, has recorded for certain."""
+        if not self.manifest.complete or not self.manifest.summary:
+            return []
+        return [0, *(phase["first_example"] + phase["examples"] for phase in self.manifest.phases)]
 
     def times_s(self) -> np.ndarray:
         """Return the simulated time in s of each row of the metrics, shape (rows,)."""
@@ -159,27 +156,48 @@ class Run:
         known = self.manifest.populations
         if population not in known:
             raise RequestError(f"{self.path}: no population '{population}'. {suggestion(population, known)}")
-        dt_s = self.manifest.dt_s
-        if dt_s is None or not self.has_spikes:
+        dt_s, complete = self.manifest.dt_s, self.manifest.complete
+        if dt_s is None or not (self.has_spikes or complete):
             raise RequestError(
                 f"{self.path}: no spikes in this run, which backend '{self.manifest.backend}' ran. "
                 "Run the circuit with --backend brian2."
             )
-        parts = [_load_part(file) for file in self._spike_files(population)]
+        parts = [_load_part(file, known[population]["size"]) for file in self._spike_files(population)]
         ticks = np.concatenate([ticks for ticks, _ in parts] or [np.empty(0, np.int64)])
         cells = np.concatenate([cells for _, cells in parts] or [np.empty(0, np.int32)])
+        counts = self.manifest.summary.get("spikes")
+        wanted = counts.get(population) if complete and isinstance(counts, dict) else None
+        if (complete and not parts) or wanted not in (None, len(ticks)):
+            missing = self.path / "spikes" / f"{population}-{len(parts):04d}.npz"
+            found = f"not found, though the run is complete; the parts before it have {len(ticks)} spikes"
+            raise RequestError(f"{missing}: {found}{'' if wanted is None else f' of {wanted}'}. {DAMAGED}")
         order = np.argsort(ticks, kind="stable")
         return Spikes(t_s=ticks[order] * dt_s, cell=cells[order])
 
     def _spike_files(self, population: str) -> list[Path]:
+        """Return the parts of a population's spikes, which are numbered from 0 without a gap."""
         pattern = re.compile(re.escape(population) + r"-(\d{4,})\.npz")
-        found = [(pattern.fullmatch(file.name), file) for file in (self.path / "spikes").iterdir()]
-        return [file for _, file in sorted((int(match[1]), file) for match, file in found if match)]
+        names = (file.name for file in (self.path / "spikes").glob("*.npz"))
+        numbers = sorted(int(match[1]) for name in names if (match := pattern.fullmatch(name)))
+        files = [self.path / "spikes" / f"{population}-{number:04d}.npz" for number in range(len(numbers))]
+        for number, found in enumerate(numbers):
+            if number != found:
+                raise RequestError(f"{files[number]}: not found, and there is a part after it. {DAMAGED}")
+        return files
 
     def weight_steps(self) -> list[int]:
         """Return the steps (numbers of examples done) at which the weights were recorded, in order."""
-        files = (self.path / "weights").glob("*/B.safetensors")
-        return sorted(int(file.parent.name) for file in files if file.parent.name.isdecimal())
+        files = [file for name in "WB" for file in (self.path / "weights").glob(f"*/{name}.safetensors")]
+        numbered = {file for file in files if file.parent.name.isdecimal()}
+        if not self.manifest.complete:  # a run that was killed may leave a step without its B
+            return sorted(int(file.parent.name) for file in numbered if file.name == "B.safetensors")
+        steps = {int(file.parent.name) for file in numbered}
+        for step in sorted(steps | set(self._recorded_steps())):
+            for name in "WB":
+                file = self.path / "weights" / f"{step:010d}" / f"{name}.safetensors"
+                if file not in numbered:
+                    raise RequestError(f"{file}: not found, though the run is complete. {DAMAGED}")
+        return sorted(steps)
 
     def mode_ends(self) -> dict[int, dict[str, Any]]:
         """Return the row of the metrics at the last end of each mode, by the number of examples done, in order."""
@@ -221,11 +239,8 @@ class Run:
                         return arrays.get_tensor(name)
                     known += names
             except (OSError, safetensors.SafetensorError) as error:
-                raise RequestError(f"{file}: cannot be read ({error}). {_DAMAGED}") from error
+                raise RequestError(f"{file}: cannot be read ({error}). {DAMAGED}") from error
         raise RequestError(f"{directory}: no array '{name}'. {suggestion(name, known)}")
-
-
-_DAMAGED = "The record is damaged: run again, or restore the file."
 
 
 def _read_text(file: Path) -> str:
@@ -236,12 +251,24 @@ def _read_text(file: Path) -> str:
             f"{file}: not found. Point to a run directory, such as 'neuromirror run CIRCUIT --out DIR' writes."
         ) from error
     except (OSError, UnicodeDecodeError) as error:
-        raise RequestError(f"{file}: cannot be read ({error}). {_DAMAGED}") from error
+        raise RequestError(f"{file}: cannot be read ({error}). {DAMAGED}") from error
 
 
-def _load_part(file: Path) -> tuple[np.ndarray, np.ndarray]:
+def _load_part(file: Path, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return ticks and cells of one file of spikes of a population of so many cells."""
     try:
         with np.load(file, allow_pickle=False) as arrays:
-            return arrays["ticks"], arrays["cells"]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise RequestError(f"{file}: cannot be read ({error}). {_DAMAGED}") from error
+            ticks, cells = arrays["ticks"], arrays["cells"]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise RequestError(f"{file}: cannot be read ({error}). {DAMAGED}") from error
+    for name, array in (("ticks", ticks), ("cells", cells)):
+        if array.ndim != 1 or array.dtype.kind not in "iu":
+            found = f"'{name}' are {array.dtype} of shape {array.shape}, expected a row of whole numbers"
+            raise RequestError(f"{file}: {found}. {DAMAGED}")
+    if len(ticks) != len(cells):
+        raise RequestError(
+            f"{file}: {len(ticks)} ticks and {len(cells)} cells, expected one of each a spike. {DAMAGED}"
+        )
+    if len(ticks) and (ticks.min() < 0 or cells.min() < 0 or cells.max() >= size):
+        raise RequestError(f"{file}: ticks below 0, or cells that are not among the {size}. {DAMAGED}")
+    return ticks, cells

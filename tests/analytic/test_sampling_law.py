@@ -45,7 +45,8 @@ def record(path: Path, made: nm.Circuit, *, seed: int = 0, spiking: bool = True,
         phases=(), learned=("B1",),
     )  # fmt: skip
     writer = RunWriter.create(path, manifest, made.to_toml())
-    writer.metrics({"t_s": stop_s if reached_s is None else reached_s})
+    row = {"phase": 0, "mode": "mirror", "examples": 0, "t_s": stop_s if reached_s is None else reached_s}
+    writer.metrics({**row, "angles_deg": {"B1": 90.0}, "gain": {"B1": 1.0}})
     if spiking:
         for name, raster in rasters(seed, round(stop_s / DT_S)).items():
             ticks, cells = np.nonzero(raster)

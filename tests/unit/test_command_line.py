@@ -471,10 +471,19 @@ def test_compare_has_a_row_for_each_run_and_the_median_of_the_seeds(call: Call, 
     assert len(call("compare", Path("several") / "seed-0").out.splitlines()) == 2
 
 
-def test_compare_names_a_damaged_run(call: Call, folder: Path) -> None:
+@pytest.mark.parametrize(
+    ("file", "content", "says"),
+    [
+        ("manifest.json", "{\n", r"manifest\.json:2: not JSON"),
+        ("manifest.json", "[" * 100_000, r"manifest\.json:1: nested too deeply"),
+        ("metrics.jsonl", "", r"metrics\.jsonl:1: no rows, though the run is complete"),
+        ("metrics.jsonl", '{"a": 1}\n', r"metrics\.jsonl:1: a row has 'phase', and this has none"),
+    ],
+)
+def test_compare_names_a_damaged_run(file: str, content: str, says: str, call: Call, folder: Path) -> None:
     assert call("run", "figure1", *TINY, "--out", "run").code == 0
-    (folder / "run" / "manifest.json").write_text("{\n")
-    assert_refused(call("compare", "run"), r"manifest\.json:2: not JSON")
+    (folder / "run" / file).write_text(content)
+    assert_refused(call("compare", "run"), says)
 
 
 class Broken:

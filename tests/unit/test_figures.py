@@ -60,9 +60,10 @@ def make_run(
             ticks = rng.integers(0, round(end_s / DT_S), count)
             writer.spikes(name, ticks, rng.integers(0, entry["size"], count))
     names = [f"B{k}" for k in range(1, len(sizes))]
-    for t_s in np.linspace(0, end_s, 40):
+    for examples, t_s in enumerate(np.linspace(0, end_s, 40)):
         angles = {name: None if t_s == 0 else 80 * np.exp(-t_s) for name in names}
-        writer.metrics({"t_s": t_s, "angles_deg": angles, "gain": dict.fromkeys(names, 1 - np.exp(-t_s))})
+        place = {"phase": 0, "mode": stretches[0]["mode"], "examples": 100 + examples, "t_s": t_s}
+        writer.metrics({**place, "angles_deg": angles, "gain": dict.fromkeys(names, 1 - np.exp(-t_s))})
     forward = {f"W{k}": rng.normal(size=(sizes[k], sizes[k - 1])) for k in range(1, len(sizes))}
     writer.weights(7, forward, {f"B{name[1:]}": 0.5 * W.T for name, W in forward.items()})
     writer.finish({})
@@ -180,7 +181,8 @@ def test_weights_are_shown_at_the_start_and_at_the_last_end_of_each_mode(tmp_pat
         folder.mkdir()
         safetensors.numpy.save_file({"W1": rng.normal(size=(2, 3))}, folder / "W.safetensors")
         safetensors.numpy.save_file({"B1": rng.normal(size=(3, 2))}, folder / "B.safetensors")
-    rows = [json.dumps({"examples": k, "mode": mode, "t_s": 0.5 * k}) for k, mode in moments]
+    values = {"angles_deg": {"B1": 1.0}, "gain": {"B1": 1.0}}
+    rows = [json.dumps({"phase": 0, "examples": k, "mode": mode, "t_s": 0.5 * k, **values}) for k, mode in moments]
     (run.path / "metrics.jsonl").write_text("\n".join(rows) + "\n")
     manifest = json.loads((run.path / "manifest.json").read_text())
     ends = [(mode, k) for k, mode in moments[1:]]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -30,11 +32,23 @@ MANIFEST = Manifest(
         "W1": {"source": "y0", "target": "y1", "role": "synapse", "mirrors": None},
         "B1": {"source": "d1", "target": "d0", "role": "synapse", "mirrors": "W1"},
     },
-    phases=({"mode": "mirror", "start_s": 0.0, "stop_s": 2.0, "first_example": 0, "examples": 100},),
+    phases=({"mode": "mirror", "start_s": 0.0, "stop_s": 1.0, "first_example": 0, "examples": 50},),
     learned=("B1", "W1"),
 )
 W1 = np.arange(6, dtype=np.float64).reshape(2, 3) / 7
 ROW = {"phase": 0, "mode": "mirror", "examples": 50, "t_s": 1.0, "angles_deg": {"B1": 0.1 + 0.2}, "gain": {"B1": 1.0}}
+
+
+def line(**values: object) -> bytes:
+    """Give a row of the metrics with some of its values replaced, as a line."""
+    return json.dumps({**ROW, **values}).encode() + b"\n"
+
+
+def part(ticks: list[float], cells: list[int]) -> bytes:
+    """Give a file of spikes."""
+    buffer = io.BytesIO()
+    np.savez(buffer, ticks=np.array(ticks), cells=np.array(cells))
+    return buffer.getvalue()
 
 
 def write(path: Path, manifest: Manifest = MANIFEST) -> RunWriter:
@@ -48,7 +62,9 @@ def write(path: Path, manifest: Manifest = MANIFEST) -> RunWriter:
     writer.weights(50, {"W1": W1, "y1.bias": np.ones(2)}, {"B1": 2 * W1.T})
     writer.metrics(ROW)
     writer.timings({"run_s": 1.25})
-    writer.finish({"examples": 50, "run_dir": str(path), "wall_s": 1.0, "gain": {"B1": np.float64(1.5)}})
+    counts = {"y0": 5, "y1": 0}
+    gain = {"B1": np.float64(1.5)}
+    writer.finish({"examples": 50, "run_dir": str(path), "wall_s": 1.0, "gain": gain, "spikes": counts})
     return writer
 
 
@@ -65,7 +81,7 @@ def files(path: Path) -> dict[str, bytes]:
 
 def test_what_is_written_is_read_back(run: Run) -> None:
     assert run.manifest.complete
-    assert run.manifest.summary == {"examples": 50, "gain": {"B1": 1.5}}
+    assert run.manifest.summary == {"examples": 50, "gain": {"B1": 1.5}, "spikes": {"y0": 5, "y1": 0}}
     assert run.circuit_toml == 'name = "figure1"\n'
     assert run.mirrored == {"B1": "W1"}
     assert run.times_s().tolist() == [0.5, 1.0]
@@ -191,13 +207,36 @@ def test_a_rate_run_has_no_spikes(tmp_path: Path) -> None:
         ("manifest.json", b'{"schema": 1, "circuit": "a"}', "field 'circuit_sha256' is missing"),
         ("manifest.json", b'{"schema": 1, "colour": "a"}', "unknown field 'colour'"),
         ("manifest.json", b'{"schema": 1, "circuit": 1}', "'circuit' is 1, expected str"),
-        ("metrics.jsonl", b"{}\n{\n", r"metrics.jsonl:2: not JSON"),
+        ("manifest.json", b"[" * 100_000, r"manifest.json:1: nested too deeply"),
+        ("manifest.json", b"9" * 5000, r"manifest.json:1: cannot be read"),
+        ("metrics.jsonl", b"", r"metrics.jsonl:1: no rows, though the run is complete"),
+        ("metrics.jsonl", json.dumps(ROW).encode() + b"\n{\n", r"metrics.jsonl:2: not JSON"),
+        ("metrics.jsonl", json.dumps(ROW).encode() + b'\n{"a": 1}\n', r"metrics.jsonl:2: a row has 'phase'"),
+        ("metrics.jsonl", b"[" * 100_000, r"metrics.jsonl:1: nested too deeply"),
+        ("metrics.jsonl", line(angles_deg={"B1": "steep"}), r"jsonl:1: angles_deg of B1 is 'steep', expected a number"),
+        ("metrics.jsonl", line(angles_deg={"B1": math.nan}), r"jsonl:1: angles_deg of B1 is nan, expected a number"),
+        ("metrics.jsonl", line(angles_deg=3), r"jsonl:1: 'angles_deg' is 3, expected a number for each array"),
+        ("metrics.jsonl", line(gain={"B2": 1.0}), r"jsonl:1: there is no gain of B1"),
+        ("metrics.jsonl", line(examples=-1), r"jsonl:1: 'examples' is -1, expected a whole number from 0"),
+        ("metrics.jsonl", line(examples=49), r"jsonl:1: the last row is of 49 of 50 examples, though the run is comp"),
+        ("metrics.jsonl", line(t_s=None), r"jsonl:1: 't_s' is None, expected a number"),
+        ("metrics.jsonl", line(t_s=10**400), r"jsonl:1: 't_s' is 10000"),
+        ("metrics.jsonl", line(loss="low"), r"jsonl:1: 'loss' is 'low', expected a number or null"),
         ("metrics.jsonl", b"3\n", "a row is a JSON object"),
         ("metrics.jsonl", b"\xff", "cannot be read"),
         ("spikes/y0-0001.npz", b"PK", "cannot be read"),
         ("spikes/y0-0001.npz", b"", "cannot be read"),
+        ("spikes/y0-0001.npz", part([9, 7], [0]), "2 ticks and 1 cells, expected one of each a spike"),
+        ("spikes/y0-0001.npz", part([9, 7], [0, 3]), "cells that are not among the 3"),
+        ("spikes/y0-0001.npz", part([9.5, 7], [0, 1]), "'ticks' are float64 of shape"),
+        ("spikes/y0-0001.npz", part([9], [0]), r"y0-0002.npz: not found, .* have 4 spikes of 5"),
+        ("spikes/y0-0001.npz", None, r"not found, .* have 3 spikes of 5"),
+        ("spikes/y0-0000.npz", None, "not found, and there is a part after it"),
+        ("spikes/y1-0000.npz", None, "not found, though the run is complete"),
         ("weights/0000000050/W.safetensors", b"1234", "cannot be read"),
-        ("weights/0000000050/W.safetensors", None, "cannot be read"),
+        ("weights/0000000050/W.safetensors", None, "not found, though the run is complete"),
+        ("weights/0000000050/B.safetensors", None, "not found, though the run is complete"),
+        ("weights/0000000000/B.safetensors", None, "not found, though the run is complete"),
     ],
 )
 def test_damage_is_named(run: Run, file: str, content: bytes | None, message: str) -> None:
@@ -211,11 +250,22 @@ def test_damage_is_named(run: Run, file: str, content: bytes | None, message: st
         again = open_run(run.path)
         again.metrics()
         again.spikes("y0")
+        again.spikes("y1")
         again.weights("W1")
 
     with pytest.raises(RequestError, match=message) as caught:
         read_all()
-    assert file.rsplit("/", 1)[-1] in str(caught.value)
+    assert str((run.path / file).parent) in str(caught.value)
+    assert len(str(caught.value)) < 500
+    assert "train" not in str(caught.value)
+
+
+@pytest.mark.parametrize("folder", ["spikes", "weights", "weights/0000000050"])
+def test_a_folder_that_a_complete_run_lacks_is_named(run: Run, folder: str) -> None:
+    shutil.rmtree(run.path / folder)
+    again = open_run(run.path)
+    with pytest.raises(RequestError, match=rf"{folder}.*: not found, though the run is complete"):
+        again.spikes("y0") if folder == "spikes" else again.weights("W1")
 
 
 def test_an_entry_of_the_manifest_is_checked() -> None:
@@ -223,6 +273,32 @@ def test_an_entry_of_the_manifest_is_checked() -> None:
     content["populations"]["y0"].pop("size")
     with pytest.raises(RequestError, match=r"entry of 'populations'.*expected the keys layer, path, size"):
         Manifest.from_json(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (("seed",), -3, r"mine\.json: seed -3: expected a whole number from 0"),
+        (("seed",), True, "'seed' is True, expected int"),
+        (("dt_s",), 0.0, "'dt_s' is 0.0, expected a time in s above 0"),
+        (("dt_s",), math.inf, "'dt_s' is inf"),
+        (("learned",), [3], "'learned' has 3, expected texts"),
+        (("versions", "numpy"), 2, "'versions' has 2, expected texts"),
+        (("populations", "y0", "size"), "3", "'size' of an entry of 'populations' is '3', expected a whole number"),
+        (("populations", "y0", "layer"), -1, "'layer' of an entry of 'populations' is -1"),
+        (("projections", "B1", "mirrors"), 4, "'mirrors' of an entry of 'projections' is 4, expected a text or null"),
+        (("phases", 0, "stop_s"), math.nan, "'stop_s' of an entry of 'phases' is nan, expected a finite number"),
+        (("phases", 0, "examples"), 1.5, "'examples' of an entry of 'phases' is 1.5, expected a whole number"),
+    ],
+)
+def test_a_value_of_the_manifest_is_checked(path: tuple, value: object, message: str) -> None:
+    content = json.loads(MANIFEST.to_json())
+    inside = content
+    for key in path[:-1]:
+        inside = inside[key]
+    inside[path[-1]] = value
+    with pytest.raises(RequestError, match=message):
+        Manifest.from_json(json.dumps(content), file="mine.json")
 
 
 names = st.text("abcxyz_019", min_size=1, max_size=6)
