@@ -126,6 +126,7 @@ def _lost(arrays: Mapping[str, NDArray[np.float64]]) -> str | None:
     return next((name for name in sorted(arrays) if not np.isfinite(arrays[name]).all()), None)
 
 
+@np.errstate(all="ignore")  # a norm that overflows is written as null
 def alignment_of(plan: Plan, arrays: Mapping[str, NDArray[np.float64]]) -> dict[str, dict[str, float]]:
     """Return the angle to Wᵀ and the gain of every B, and the norm of every W."""
     pairs = {b: (arrays[b], arrays[w]) for b, w in plan.mirrors.items()}

@@ -90,6 +90,7 @@ class Baselines:
             self._of_mode[mode.name] = {name: own[name] + share * (mean - own[name]) for name, mean in means.items()}
 
 
+@np.errstate(all="ignore")  # what is not finite shows in the weights
 def run_rates(plan: Plan, engine: RateEngine, recorder: Recorder, *, points: int) -> None:
     """Run a plan as rates.
 

@@ -6,7 +6,7 @@ Slow on purpose: it shares no array arithmetic with the backends that it is the 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from neuromirror.backends.base import Options, Recorder
 from neuromirror.backends.rate import run_rates
 from neuromirror.errors import RequestError, RunError
 from neuromirror.plan import Axons, FloatArray, Learner, ModePlan, Plan, transport
+from neuromirror.rules.expression import FUNCTIONS, Drive
 from neuromirror.rules.updater import Step
 
 Signals = dict[str, list[float]]
@@ -61,7 +62,7 @@ class ReferenceEngine:
             self._noise.append(noisy)
             self._losses.append(
                 sum(
-                    0.5 * (signals[source][i] - wanted[name][i]) ** 2
+                    0.5 * _squared(signals[source][i] - wanted[name][i])
                     for name, source in mode.compare.items()
                     for i in range(self.plan.sizes[name])
                 )
@@ -100,7 +101,7 @@ class ReferenceEngine:
     def means(self) -> dict[str, FloatArray]:
         """Return the mean signal of every population over the batch."""
         return {
-            name: np.array([math.fsum(column) / len(self._examples) for column in zip(*cells, strict=True)])
+            name: np.array([_mean(column) for column in zip(*cells, strict=True)])
             for name, cells in ((name, [signals[name] for signals in self._examples]) for name in self._examples[0])
         }
 
@@ -111,14 +112,11 @@ class ReferenceEngine:
         for index in np.ndindex(*array.shape):
             if mask is not None and not mask[index]:
                 continue
-            try:
-                drives = [
-                    learner.rule.drive.evaluate(self._seen(mode, learner, example, index, beta))
-                    for example in range(len(self._examples))
-                ]
-            except (ArithmeticError, ValueError) as error:
-                raise RunError(f"rule '{learner.rule.name}': its drive cannot be computed ({error}).") from error
-            updated[index] = step.keep * float(array[index]) + step.step * (math.fsum(drives) / len(drives))
+            drives = [
+                _number(learner.rule.drive, self._seen(mode, learner, example, index, beta))
+                for example in range(len(self._examples))
+            ]
+            updated[index] = step.keep * float(array[index]) + step.step * _mean(drives)
         self._arrays[learner.name] = updated
 
     def _seen(
@@ -157,7 +155,37 @@ class ReferenceEngine:
 
     def loss(self, mode: ModePlan) -> float | None:
         """Return half the squared output error, the mean over the batch."""
-        return math.fsum(self._losses) / len(self._losses) if mode.compare else None
+        return _mean(self._losses) if mode.compare else None
+
+
+def _number(drive: Drive, seen: Mapping[str, float]) -> float:
+    """Return a drive; as arrays have it, infinite where it overflows or divides by zero, and nan where it is no number.
+
+    Python's own numbers raise an error there, or turn complex, as the root of a negative number does.
+    """
+    try:
+        found = drive.evaluate(seen)
+        if isinstance(found, float | int):
+            return float(found)
+    except (ArithmeticError, ValueError, TypeError):
+        pass
+    with np.errstate(all="ignore"):
+        return float(drive.evaluate({name: np.float64(value) for name, value in seen.items()}, _FUNCTIONS))
+
+
+_FUNCTIONS = {name: getattr(np, name) for name in FUNCTIONS}
+
+
+def _squared(x: float) -> float:
+    return x * x  # x**2 raises an error where it overflows
+
+
+def _mean(values: Sequence[float]) -> float:
+    """Return the mean, which is not finite where the values or their sum are not."""
+    try:
+        return math.fsum(values) / len(values)
+    except (OverflowError, ValueError):
+        return sum(values) / len(values)
 
 
 def _source(axons: Axons, i: int) -> int:

@@ -34,7 +34,7 @@ VARIABLES: Mapping[str, str] = {**PRESYNAPTIC, **POSTSYNAPTIC, **SYNAPTIC}
 """All that a drive may name besides its constants; signals are in units of ``code.unit``."""
 
 FUNCTIONS: Mapping[str, Callable[[float], float]] = {
-    "abs": abs,
+    "abs": math.fabs,  # abs takes complex numbers too
     "exp": math.exp,
     "sqrt": math.sqrt,
     "tanh": math.tanh,
@@ -237,7 +237,7 @@ class Drive(Expression):
             try:
                 value = _factor(text).evaluate(self.constants, FUNCTIONS)
                 finite = not isinstance(value, complex) and math.isfinite(value)
-            except (ArithmeticError, ValueError):
+            except (ArithmeticError, ValueError, TypeError):  # a function of a complex number is a TypeError
                 finite = False
             if not finite:
                 raise ExpressionError(f"'{text}' is not a finite number.")
