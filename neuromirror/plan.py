@@ -117,7 +117,7 @@ class Plan:
     @cached_property
     def phases(self) -> tuple[schedule.Phase, ...]:
         """The schedule, phase by phase."""
-        return schedule.phases(self.description)
+        return schedule.phases(self.description, self.circuit.place)
 
     @cached_property
     def sizes(self) -> dict[str, int]:

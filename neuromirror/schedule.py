@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from neuromirror.circuit.checks import windows_in
 from neuromirror.circuit.description import Description, Mode, Signal
 from neuromirror.circuit.templates import flat
 from neuromirror.errors import CircuitError, Problem
+
+Locate = Callable[[tuple[str | int, ...]], tuple[str | None, int | None]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +53,14 @@ def signal_of(description: Description, mode: Mode) -> Signal:
     return mode.signal or description.time.signal
 
 
-def phases(description: Description) -> tuple[Phase, ...]:
+def phases(description: Description, locate: Locate = lambda path: (None, None)) -> tuple[Phase, ...]:
     """Return the phases of an expanded description.
+
+    Parameters
+    ----------
+    description : Description
+    locate : callable, optional
+        Gives file and line for a key path, for messages.
 
     Raises
     ------
@@ -71,5 +80,6 @@ def phases(description: Description) -> tuple[Phase, ...]:
         start_s, first = phase.stop_s, first + examples
     if not found:
         message = 'nothing to run. Add [[schedule]] with mode = "…" and duration = "20 s".'
-        raise CircuitError([Problem(name="no-schedule", path="schedule", message=message)])
+        file, line = locate(("schedule",))
+        raise CircuitError([Problem(name="no-schedule", path="schedule", message=message, file=file, line=line)])
     return tuple(found)

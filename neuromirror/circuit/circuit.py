@@ -77,10 +77,10 @@ class Circuit:
         """
         named = capabilities(backend) if backend is not None else None
         found = list(self._validation.problems)
-        if self._validation.description is not None:
-            expanded = templates.expand(self._validation.description)
-            semantic = list(check_short_forms(self._validation.description, expanded, self._locate))
-            found_in = self._validation
+        found_in = self._validation
+        if found_in.description is not None:
+            expanded = templates.expand(found_in.description)
+            semantic = list(check_short_forms(found_in.description, expanded, self._locate, found_in.dropped))
             semantic += check(
                 expanded, self._locate, found_in.dropped, found_in.original, found_in.place, found_in.description
             )

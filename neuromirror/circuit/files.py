@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from neuromirror.circuit.lines import key_lines
+from neuromirror.circuit.lines import key_lines, longest_value_line
 from neuromirror.errors import CircuitError, Problem, RequestError, suggestion
 
 MAX_FILE_BYTES = 16 * 2**20
@@ -32,17 +32,19 @@ def parse(text: str, file: str | None) -> tuple[dict[str, Any], Places]:
     except tomllib.TOMLDecodeError as error:
         raise CircuitError([_syntax_problem(text, error, file)]) from error
     except (RecursionError, ValueError) as error:
-        found = "nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise CircuitError([Problem(name="not-toml", path="", message=f"not TOML: {found}.", file=file)]) from error
-    check_depth(tables, file)
-    return tables, {path: (file, line) for path, line in key_lines(text).items()}
+        raise CircuitError([_unread_problem(text, error, file)]) from error
+    places: Places = {path: (file, line) for path, line in key_lines(text).items()}
+    check_depth(tables, file, places)
+    return tables, places
 
 
-def check_depth(tables: dict[str, Any], file: str | None) -> None:
-    """Raise `CircuitError` if tables are nested more deeply than any circuit needs."""
-    if _depth(tables) > MAX_DEPTH:
-        message = f"nested too deeply: tables and arrays may be {MAX_DEPTH} levels deep."
-        raise CircuitError([Problem(name="too-deep", path="", message=message, file=file)])
+def check_depth(tables: dict[str, Any], file: str | None, places: Places) -> None:
+    """Raise `CircuitError` if tables are nested more deeply than any circuit needs, at the place where they are."""
+    path = _too_deep(tables)
+    if path is not None:
+        where = next((places[path[:length]] for length in range(len(path), 0, -1) if path[:length] in places), None)
+        found, line = where or (file, None)
+        raise CircuitError([Problem(name="too-deep", path="", message=_TOO_DEEP, file=found, line=line)])
 
 
 def shipped() -> dict[str, Path]:
@@ -107,10 +109,31 @@ def _syntax_problem(text: str, error: tomllib.TOMLDecodeError, file: str | None)
     return Problem(name="not-toml", path="", message=f"not TOML: {message}.", file=file, line=line)
 
 
-def _depth(tables: dict[str, Any]) -> int:
-    depth, level = 0, [tables]
-    while level:
-        depth += 1
-        inside = [value for table in level for value in (table.values() if isinstance(table, dict) else table)]
-        level = [value for value in inside if isinstance(value, dict | list)]
-    return depth
+def _unread_problem(text: str, error: RecursionError | ValueError, file: str | None) -> Problem:
+    """Return the problem of a text that may be TOML, and is more than can be read."""
+    if isinstance(error, RecursionError):
+        line = min((line for path, line in key_lines(text).items() if len(path) > MAX_DEPTH), default=None)
+        return Problem(name="too-deep", path="", message=_TOO_DEEP, file=file, line=line)
+    message, line = f"not TOML: {error}.", None
+    if "digits" in str(error):
+        message, line = (
+            "a whole number has more digits than can be read. Write a shorter one.",
+            longest_value_line(text),
+        )
+    return Problem(name="not-toml", path="", message=message, file=file, line=line)
+
+
+_TOO_DEEP = f"nested too deeply: tables and arrays may be {MAX_DEPTH} levels deep."
+
+
+def _too_deep(tables: dict[str, Any]) -> KeyPath | None:
+    """Return the path of a table or an array that is nested too deeply, if there is one; without recursion."""
+    level: list[tuple[KeyPath, Any]] = [((), tables)]
+    for _ in range(MAX_DEPTH):
+        level = [
+            ((*path, key), inside)
+            for path, table in level
+            for key, inside in (table.items() if isinstance(table, dict) else enumerate(table))
+            if isinstance(inside, dict | list)
+        ]
+    return level[0][0] if level else None

@@ -36,6 +36,14 @@ def key_lines(text: str) -> dict[Path, int]:
     return scanner.lines
 
 
+def longest_value_line(text: str) -> int | None:
+    """Return the line of the longest value that is no text, array or table, or None where there is none."""
+    scanner = _Scanner(text)
+    with contextlib.suppress(_StopError, IndexError, RecursionError, tomllib.TOMLDecodeError):
+        scanner.document()
+    return scanner.longest[1]
+
+
 def line_of(lines: Mapping[Path, int], path: Sequence[str | int]) -> int | None:
     """Return the line of a path or of its longest known prefix, or None where not even its first key is known."""
     for length in range(len(path), 0, -1):
@@ -50,6 +58,7 @@ class _Scanner:
         self.at = 0
         self.lines: dict[Path, int] = {}
         self.arrays: dict[Path, int] = {}
+        self.longest: tuple[int, int | None] = (0, None)
         self._line_at, self._line = 0, 1
 
     def document(self) -> None:
@@ -129,6 +138,8 @@ class _Scanner:
                 self.at += 1
             if self.at == start:
                 raise _StopError
+            if self.at - start > self.longest[0]:
+                self.longest = (self.at - start, self._here())
 
     def _array(self, path: Path) -> None:
         self.at += 1

@@ -59,23 +59,25 @@ def from_text(
     tables, places = extended(*parse(text, file), file=file, folder=folder or Path())
     for change in changes:
         changing.apply(tables, change, places)
-    check_depth(tables, file)
+    check_depth(tables, file, places)
 
     def locate(path: KeyPath) -> Place:
-        if path[:2] not in places and (form := _short_form(path)) in places:
+        if path[:2] not in places and (form := next((f for f in _short_forms(path) if f in places), None)):
             return places[form]
         for length in range(len(path), 0, -1):
             if path[:length] in places:
                 return places[path[:length]]
-        return file, None
+        return file, 1  # what the file as a whole lacks is said of its first line
 
     return Circuit(anchored(tables, folder or Path()), locate=locate)
 
 
-def _short_form(path: KeyPath) -> KeyPath:
-    """Return the table that makes what is at a path, where no table of its own does."""
+def _short_forms(path: KeyPath) -> tuple[KeyPath, ...]:
+    """Return the tables of which one makes what is at a path, where no table of its own does."""
     if path[:1] == ("modes",):
-        return ("mirroring",)
-    if len(path) > 1 and path[0] in ("populations", "projections"):
-        return ("layers",) if re.fullmatch(r"[yW]\d+", str(path[1])) else ("feedback",)
+        return (("mirroring",),)
+    if path[:1] in (("populations",), ("projections",)):
+        if len(path) == 1:
+            return ("layers",), ("feedback",), ("use",)
+        return (("layers",),) if re.fullmatch(r"[yW]\d+", str(path[1])) else (("feedback",),)
     return ()

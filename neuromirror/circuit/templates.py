@@ -33,9 +33,8 @@ def expand(description: Description) -> Description:
         expanding it again changes nothing.
     """
     populations, projections = dict(description.populations), dict(description.projections)
-    cell = next(iter(sorted(description.cells)), "cell")
-    if description.layers is not None:
-        cell = description.layers.cell or cell
+    cell = layers_cell(description)
+    if description.layers is not None and cell is not None:
         more = _forward(description.layers, cell)
         populations, projections = _with(populations, more[0]), _with(projections, more[1])
     if description.feedback is not None:
@@ -52,6 +51,13 @@ def expand(description: Description) -> Description:
         }
     )
     return with_groups(with_mirroring(explicit))
+
+
+def layers_cell(description: Description) -> str | None:
+    """Return the kind of cell of the populations that ``[layers]`` makes, or None where there is no such short form."""
+    if description.layers is None:
+        return None
+    return description.layers.cell or next(iter(sorted(description.cells)), "cell")
 
 
 def _with(own: dict[str, Part], made: dict[str, Part]) -> dict[str, Part]:

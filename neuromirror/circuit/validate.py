@@ -257,5 +257,10 @@ def _short(value: object) -> str:
     elif isinstance(value, datetime.date | datetime.time):
         text = value.isoformat()
     else:
-        text = repr(value)
+        try:
+            text = repr(value)
+        except (
+            ValueError
+        ):  # Python writes out no whole number of more than 4300 digits, and a file has one in hexadecimal
+            text = "a number of thousands of digits"
     return text if len(text) <= 60 else f"{text[:57]}..."

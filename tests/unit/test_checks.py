@@ -146,6 +146,7 @@ CASES = [
         "letters, digits and underscores",
     ),
     Case("unknown-cell", "populations.y0.cell", ("populations.y0.cell=cel",), "Did you mean 'cell'"),
+    Case("unknown-cell", "feedback.cell", ("feedback={cell='cel'}",), "Did you mean 'cell'"),
     Case("feedback-bias", "populations.d0.bias", ("populations.d0.bias={}",), "only cells of the forward path"),
     Case(
         "wrong-shape",
@@ -373,6 +374,8 @@ CASES = [
     Case("bad-compare", "modes.engaged.compare.d1", ("modes.engaged.compare.d1=y1 + target",), "POPULATION - target"),
     Case("no-tau", "modes.mirror.signal", ("modes.mirror.signal.tau=",), 'Add tau = "10 ms"'),
     Case("no-tau", "time.signal", ("time.signal.kind=trace",), 'Add tau = "10 ms"'),
+    Case("unused-tau", "time.signal.tau", ("time.signal.tau=7 ms",), "only a trace has a time constant"),
+    Case("unused-tau", "modes.mirror.signal.tau", ("modes.mirror.signal.kind=count",), "only a trace"),
     Case("unknown-rule", "modes.mirror.learn.B1", ("modes.mirror.learn.B1=miror",), "Did you mean 'mirror'"),
     Case("unknown-rule", "modes.engaged.learn.y1.bias", ("modes.engaged.learn.y1.bias=bais",), "Did you mean 'bias'"),
     Case("unknown-learner", "modes.mirror.learn.B2", ('modes.mirror.learn={B2="mirror"}',), "nothing to learn in 'B2'"),

@@ -287,6 +287,15 @@ def test_a_run_with_a_wrong_option_writes_nothing(options: list[str], says: str,
     assert contents(folder) == {}
 
 
+def test_a_file_without_a_schedule_is_named(call: Call, folder: Path) -> None:
+    text = shipped()["figure1"].read_text(encoding="utf-8")
+    schedule, rest = text[text.index("[[schedule]]") :], text[: text.index("[[schedule]]")]
+    Path("mine.toml").write_text(rest + schedule[schedule.index("[time]") :], encoding="utf-8")
+    outcome = call("run", "mine.toml", "--backend", "reference")
+    assert_refused(outcome, r"^error: mine\.toml:1  schedule: nothing to run\. Add \[\[schedule\]\]")
+    assert list(contents(folder)) == ["mine.toml"]
+
+
 def test_a_type_that_torch_does_not_have_is_refused_before_anything_is_written(call: Call, folder: Path) -> None:
     pytest.importorskip("torch")
     outcome = call("run", "figure1", *SHORT, "--backend", "torch", "--dtype", "float16")

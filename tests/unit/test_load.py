@@ -150,6 +150,42 @@ def test_a_stimulus_has_the_fields_of_its_kind(stimulus: str, path: str, says: s
     assert says in problem.message
 
 
+@pytest.mark.parametrize(
+    ("schema", "says"),
+    [
+        ("true", "found true, expected a whole number."),
+        ("1.0", "found 1.0, expected a whole number."),
+        ("'1'", "version '1' of the format is not known."),
+    ],
+)
+def test_the_version_of_the_format_is_a_whole_number(schema: str, says: str) -> None:
+    (problem,) = from_text(TEXT.replace("schema = 1", f"schema = {schema}")).problems()
+    assert (problem.path, problem.line) == ("schema", 1)
+    assert says in problem.message
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "path"),
+    [
+        ('{ kind = "count" }', '{ kind = "count", tau = "10 ms" }', "time.signal.tau"),
+        ('{ kind = "trace", tau', '{ kind = "count", tau', "modes.mirror.signal.tau"),
+    ],
+)
+def test_only_a_trace_has_a_time_constant(old: str, new: str, path: str) -> None:
+    text = TEXT.replace(old, new)
+    (problem,) = from_text(text).problems()
+    line = next(number for number, row in enumerate(text.splitlines(), 1) if new in row)
+    assert (problem.name, problem.path, problem.line) == ("unused-tau", path, line)
+    assert problem.message == 'only a trace has a time constant. Take it out, or say kind = "trace".'
+
+
+@pytest.mark.parametrize("part", ["name", "code", "cells"])
+def test_what_a_file_lacks_is_said_of_its_first_line(part: str) -> None:
+    tables = {key: value for key, value in TABLES.items() if key != part}
+    (problem,) = from_text(tomli_w.dumps(tables), file="f.toml").problems()
+    assert str(problem) == f"error: f.toml:1  {part}: this field is required and missing."
+
+
 @pytest.mark.parametrize("part", ["name", "code", "cells"])
 def test_a_file_without_a_required_part_is_told_so(part: str) -> None:
     (problem,) = Circuit({key: value for key, value in TABLES.items() if key != part}).problems()
@@ -208,9 +244,23 @@ def test_what_is_not_toml_is_refused_with_its_line(content: bytes, line: int, sa
     ],
     ids=["arrays", "tables", "closed tables", "closed arrays", "digits", "dotted key", "header", "array header"],
 )
-def test_however_deep_a_file_is_nested_it_is_refused_and_no_more(text: str) -> None:
-    with pytest.raises(CircuitError):
-        from_text(text, file="deep.toml").check()
+def test_however_deep_a_file_is_nested_it_is_refused_on_its_line(text: str) -> None:
+    with pytest.raises(CircuitError) as refused:
+        from_text(f"name = 'x'\nother = '{'8' * 9000}'\n{text}", file="deep.toml").check()
+    (problem,) = refused.value.problems
+    says = "more digits than can be read" if "9999" in text else "nested too deeply|not TOML"
+    assert re.search(says, problem.message)
+    assert (problem.file, problem.line) == ("deep.toml", 3)
+
+
+def test_a_change_that_nests_too_deeply_is_named() -> None:
+    with pytest.raises(CircuitError, match=r"--set about=\[+\]+: nested too deeply"):
+        from_text(TEXT, file="f.toml", changes=[f"about={'[' * 110}{']' * 110}"])
+
+
+def test_a_number_that_cannot_be_written_out_is_refused() -> None:
+    (problem,) = from_text(TEXT, changes=[f"time.batch=0x{'f' * 5000}"]).problems()
+    assert "Found a number of thousands of digits." in problem.message
 
 
 @pytest.fixture(scope="module")

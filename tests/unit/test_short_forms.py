@@ -8,6 +8,7 @@ import pytest
 
 from neuromirror.circuit.circuit import Circuit
 from neuromirror.circuit.description import Mode
+from neuromirror.circuit.load import from_text
 
 CHAIN: dict[str, Any] = {
     "name": "chain",
@@ -115,3 +116,39 @@ def test_the_feedback_path_of_named_populations() -> None:
         found.projections
     )
     assert "e_image" not in found.projections
+
+
+SHORT = """name = "short"
+code = { kind = "zero_mean" }
+[cells.cell]
+[layers]
+sizes = [3, 2]
+[feedback]
+distinct = true
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("[3, 2]", "[3, 2]\ncell = 'cel'", "6  layers.cell: there is no cell 'cel'. Did you mean 'cell'?"),
+        ("= true", "= true\ncell = 'cel'", "8  feedback.cell: there is no cell 'cel'. Did you mean 'cell'?"),
+        ("[cells.cell]", "[cells]", "4  layers.cell: there is no cell 'cell'. There are none."),
+        ("[3, 2]", "[3, 'a']", "5  layers.sizes.1: found 'a', expected a whole number."),
+        ("[3, 2]", "[3, 1e9]", "5  layers.sizes.1: found 1000000000.0, expected a whole number."),
+        ("sizes =", "size =", "5  layers.size: unknown field. Did you mean 'sizes'?"),
+        ("[3, 2]\n", "[3, 2]\ncell = 'cel'\ngian = 1.0\n", None),
+        (
+            "[3, 2]",
+            "[1000000000, 1000000000]",
+            "4  projections: 2000000000000000000 weights in all; at most 2147483648 are simulated.",
+        ),
+    ],
+)
+def test_a_fault_of_a_short_form_is_said_once_where_it_is(old: str, new: str, says: str | None) -> None:
+    assert from_text(SHORT).problems() == ()
+    problems = from_text(SHORT.replace(old, new), file="f.toml").problems()
+    if says is None:
+        assert [problem.path for problem in problems] == ["layers.cell", "layers.gian"]
+    else:
+        assert [str(problem) for problem in problems] == [f"error: f.toml:{says}"]

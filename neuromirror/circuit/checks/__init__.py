@@ -16,6 +16,7 @@ from neuromirror.circuit.checks.projections import check_mirrors, check_projecti
 from neuromirror.circuit.checks.protocol import check_schedule, check_stimulus, windows_in
 from neuromirror.circuit.checks.rules import check_rules
 from neuromirror.circuit.description import Description
+from neuromirror.circuit.templates import layers_cell
 from neuromirror.errors import Problem, suggestion
 
 __all__ = ["COMPARE", "check", "check_short_forms", "windows_in"]
@@ -65,19 +66,26 @@ def check(
 
 
 def check_short_forms(
-    circuit: Description, expanded: Description, locate: Callable[[Path], tuple[str | None, int | None]]
+    circuit: Description,
+    expanded: Description,
+    locate: Callable[[Path], tuple[str | None, int | None]],
+    dropped: set[Path],
 ) -> Iterator[Problem]:
     """Yield the problems of the short forms themselves, on a description before and after it is expanded."""
-    c, feedback = Context(circuit, locate, set()), circuit.feedback
+    c, feedback = Context(circuit, locate, dropped), circuit.feedback
+    for form, cell in (("layers", layers_cell(circuit)), ("feedback", feedback and feedback.cell)):
+        if cell is not None:
+            yield from c.missing("cells", cell, (form, "cell"), "cell")
     if feedback is None:
         return
     forward = {name for name, population in expanded.populations.items() if population.path == "forward"}
     if not forward:
-        message = "this short form mirrors the forward path, and there is none. Add [layers] or populations."
-        yield c.problem("no-layers", ("feedback",), message)
+        if not any(path[0] in ("layers", "populations", "motifs", "use") for path in dropped):
+            message = "this short form mirrors the forward path, and there is none. Add [layers] or populations."
+            yield c.problem("no-layers", ("feedback",), message)
         return
     known = [n for n, p in expanded.projections.items() if p.role == "synapse" and p.target in forward]
     for index, name in enumerate(feedback.skip):
-        if name not in known:
+        if name not in known and not c.lost(("projections", name)):
             message = f"there is no '{name}' whose B could be left out. {suggestion(name, known)}"
             yield c.problem("unknown-projection", ("feedback", "skip", index), message)

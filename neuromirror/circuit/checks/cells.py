@@ -79,7 +79,8 @@ def check_populations(c: Context) -> Iterator[Problem]:
     for name, population in c.circuit.populations.items():
         path: Path = ("populations", name)
         yield from c.named(path)
-        yield from c.missing("cells", population.cell, (*path, "cell"), "cell")
+        if c.raw is None or name in c.raw.populations:  # a short form says itself of what kind its cells are
+            yield from c.missing("cells", population.cell, (*path, "cell"), "cell")
         if population.bias is not None:
             if population.path == "feedback":
                 yield c.problem(

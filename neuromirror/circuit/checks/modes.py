@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import networkx as nx
 
 from neuromirror.circuit.checks.context import Context, Path, paths_of
-from neuromirror.circuit.description import Mode, Projection
+from neuromirror.circuit.description import Mode, Projection, Signal
 from neuromirror.circuit.rules import drive_of
 from neuromirror.errors import Problem, suggestion
 from neuromirror.rules.expression import PRESYNAPTIC, SYNAPTIC, ExpressionError
@@ -36,10 +36,17 @@ def check_modes(c: Context) -> Iterator[Problem]:
         yield from _learn(c, path, mode)
         yield from _noise(c, path, mode)
         yield from _cycles(c, path, mode)
-        signal = mode.signal or c.circuit.time.signal
-        where = (*path, "signal") if mode.signal else ("time", "signal")
-        if signal.kind == "trace" and signal.tau is None and not c.lost((*where, "tau")):
-            yield c.problem("no-tau", where, 'a trace needs its time constant. Add tau = "10 ms".')
+        if mode.signal is not None:
+            yield from _signal(c, (*path, "signal"), mode.signal)
+    yield from _signal(c, ("time", "signal"), c.circuit.time.signal)
+
+
+def _signal(c: Context, path: Path, signal: Signal) -> Iterator[Problem]:
+    if signal.kind == "trace" and signal.tau is None and not c.lost((*path, "tau")):
+        yield c.problem("no-tau", path, 'a trace needs its time constant. Add tau = "10 ms".')
+    if signal.kind == "count" and signal.tau is not None:
+        message = 'only a trace has a time constant. Take it out, or say kind = "trace".'
+        yield c.problem("unused-tau", (*path, "tau"), message)
 
 
 def _inputs(c: Context, path: Path, mode: Mode) -> Iterator[Problem]:
