@@ -119,6 +119,38 @@ def expand(circuit: str, /, *, method: Overlay = None, set_: Changes = ()) -> No
 
 
 @app.command
+def migrate(circuit: str, /, *, out: Annotated[Path | None, Parameter(name=["--out", "-o"])] = None) -> None:
+    """Print a circuit file of an older version of the format in the newest, comments and all.
+
+    Parameters
+    ----------
+    circuit
+        Circuit file, or name of a shipped circuit.
+    out
+        New file to write it to instead. No file is ever overwritten.
+    """
+    from neuromirror.circuit.files import read, resolve
+    from neuromirror.circuit.migrated_text import rewritten
+
+    found = rewritten(read(resolve(circuit)), file=circuit)
+    if not found.changed:
+        print(f"{circuit}: of version {found.version} already, which is the newest.", file=sys.stderr)
+    if not found.comments_kept:
+        print(f"warning: {circuit}: the whole file had to be written out; comments are lost.", file=sys.stderr)
+    if out is None:
+        print(found.text, end="")
+        return
+    try:
+        with out.open("x", encoding="utf-8", newline="") as file:
+            file.write(found.text)
+    except FileExistsError as error:
+        raise RequestError(f"{out}: there is such a file, and it is not overwritten. Give another name.") from error
+    except (OSError, ValueError) as error:
+        raise RequestError(f"{out}: cannot be written ({getattr(error, 'strerror', error)}).") from error
+    print(out)
+
+
+@app.command
 def schema() -> None:
     """Print the JSON Schema of circuit files, for editors."""
     from neuromirror.circuit.json_schema import json_schema

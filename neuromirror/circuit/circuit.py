@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path as FilePath
 from typing import Any
@@ -20,12 +20,13 @@ from neuromirror.circuit.array_files import INLINE, beside, packed, with_arrays
 from neuromirror.circuit.arrays import Array
 from neuromirror.circuit.capabilities import capabilities, unsupported
 from neuromirror.circuit.checks import check, check_short_forms
-from neuromirror.circuit.description import CIRCUIT_PARTS, PROTOCOL_PARTS, Description
+from neuromirror.circuit.description import CIRCUIT_PARTS, PROTOCOL_PARTS, SCHEMA, Description
 from neuromirror.circuit.files import Places
 from neuromirror.circuit.graph import build_graph
 from neuromirror.circuit.lesions import lesioned
 from neuromirror.circuit.methods import not_local, overlaid
-from neuromirror.circuit.validate import Path, validate
+from neuromirror.circuit.migrations import Move, before, migrated
+from neuromirror.circuit.validate import Path, Validation, validate
 from neuromirror.errors import CircuitError, Problem, RequestError
 
 
@@ -42,6 +43,8 @@ class Circuit:
         What a circuit file says, as `tomllib` reads it; arrays and numbers may be NumPy's.
     locate : callable, optional
         Gives file and line of a key path, for messages.
+    notices : sequence of Problem
+        Warnings of the files that the tables were read from.
 
     Notes
     -----
@@ -50,12 +53,24 @@ class Circuit:
     """
 
     def __init__(
-        self, tables: dict[str, Any], *, locate: Callable[[Path], tuple[str | None, int | None]] = _nowhere
+        self,
+        tables: dict[str, Any],
+        *,
+        locate: Callable[[Path], tuple[str | None, int | None]] = _nowhere,
+        notices: Sequence[Problem] = (),
     ) -> None:
-        self._tables, problems, lost = with_arrays(tables, locate)
-        self._locate = locate
-        self._validation = validate(self._tables, locate)
-        self._validation.problems[:0] = problems
+        read, problems, lost = with_arrays(tables, locate)
+        current = migrated(read, locate)
+        self._tables = {**current.tables}
+        self._tables.setdefault("schema", SCHEMA)
+        self._locate = _before(current.moves, locate)
+        said = () if current.problem is None else (current.problem,)
+        self._notices = (*notices, *(one for one in said if one.severity == "warning"))
+        if not current.readable:
+            self._validation = Validation(problems=[*said])
+            return
+        self._validation = validate({k: v for k, v in self._tables.items() if k != "schema"}, self._locate)
+        self._validation.problems[:0] = [*said, *notices, *problems]
         self._validation.dropped |= lost
 
     def __repr__(self) -> str:
@@ -143,7 +158,7 @@ class Circuit:
         CircuitError
             If the circuit has errors.
         """
-        return Circuit(_tables(overlaid(self.description, name)))
+        return Circuit(_tables(overlaid(self.description, name)), notices=self._notices)
 
     @property
     def not_local(self) -> dict[str, str]:
@@ -194,7 +209,7 @@ class Circuit:
 
     def with_changes(self, changes: dict[str, Any]) -> Circuit:
         """Return a circuit with whole top-level tables replaced, such as ``{"schedule": [...]}``."""
-        return Circuit({**self._tables, **changes})
+        return Circuit({**self._tables, **changes}, notices=self._notices)
 
     def with_values(self, values: Mapping[str, Any]) -> Circuit:
         """Return a circuit with values changed by their dotted names, as ``--set`` changes those of a file.
@@ -215,7 +230,7 @@ class Circuit:
             keys = changing.put(tables, name, value, places, f"with_values {name}")
             if value is None and isinstance(keys[-1], int):  # what follows in the list is not where it was
                 places.setdefault(keys[:-1], base(keys[:-1]))
-        return Circuit(tables, locate=_over(places, base))
+        return Circuit(tables, locate=_over(places, base), notices=self._notices)
 
     def without(self, *names: str) -> Circuit:
         """Return the circuit with a lesion: without some populations or projections, wherever they occur.
@@ -245,6 +260,11 @@ def _tables(description: Description, array: Callable[[Array], Any] = lambda arr
     """Return an expanded description, in which no motif is left, as tables, each array as `array` makes it."""
     written_out = {"motifs", "use"}
     return description.model_dump(by_alias=True, exclude_none=True, context={"array": array}, exclude=written_out)
+
+
+def _before(moves: tuple[Move, ...], locate: Callable[[Path], Any]) -> Callable[[Path], Any]:
+    """Return a function that gives the place of a path after moves."""
+    return locate if not moves else lambda path: locate(before(path, moves))
 
 
 def _over(places: Places, base: Callable[[Path], tuple[str | None, int | None]]) -> Callable[[Path], Any]:

@@ -26,8 +26,8 @@ from pydantic_core import PydanticKnownError
 from neuromirror.circuit.arrays import Values
 from neuromirror.units import UNITS, Dimension, Quantity, parse_quantity
 
-SCHEMA = 1
-"""Version of the file format, apart from the package's."""
+SCHEMA = 2
+"""Newest version of the file format, apart from the package's; see `neuromirror.circuit.migrations`."""
 
 
 def _reader(dimension: Dimension, *, positive: bool) -> Callable[[object], Quantity]:
@@ -441,11 +441,11 @@ class Timing(Model):
 
 
 class Layers(Model):
-    """Short form: populations y0 … yL of the forward path, and W1 … WL between them."""
+    """Short form: populations y0 … yL of the forward path, and W1 … WL between them, with the same initial values."""
 
     sizes: Annotated[tuple[Count, ...], Field(min_length=2, max_length=10_000)]
     cell: str | None = None
-    gain: NonNegative = 1.0
+    weight: Init = Init()
     bias: Init | None = None
 
 
@@ -460,7 +460,7 @@ class Feedback(Model):
     distinct: Truth = True
     skip: tuple[str, ...] = ()
     cell: str | None = None
-    gain: NonNegative = 1.0
+    weight: Init = Init()
     cross_delay: Delay = Quantity(0.0, "time")
     transport: Literal["none", "exact", "sign"] = "none"
 
@@ -499,7 +499,7 @@ class Description(Model):
     what backend, device or seed it runs.
     """
 
-    schema_: Annotated[Literal[1], BeforeValidator(_version)] = Field(default=1, alias="schema")
+    schema_: Annotated[Literal[2], BeforeValidator(_version)] = Field(default=2, alias="schema")
     name: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_name)]
     about: str = ""
     code: Code

@@ -10,7 +10,8 @@ from typing import Any
 
 from neuromirror.circuit.array_files import anchored
 from neuromirror.circuit.changes import forget
-from neuromirror.circuit.files import KeyPath, Places, parse, read, resolve, shipped
+from neuromirror.circuit.files import KeyPath, Places, parse, place, read, resolve, shipped
+from neuromirror.circuit.migrations import migrated, moved
 from neuromirror.errors import CircuitError, Problem, RequestError, suggestion
 
 MAX_CHAIN = 20
@@ -18,9 +19,17 @@ MAX_CHAIN = 20
 
 
 def extended(
-    tables: dict[str, Any], places: Places, *, file: str | None, folder: Path, chain: tuple[Path, ...] = ()
+    tables: dict[str, Any],
+    places: Places,
+    *,
+    file: str | None,
+    folder: Path,
+    chain: tuple[Path, ...] = (),
+    notices: list[Problem] | None = None,
 ) -> tuple[dict[str, Any], Places]:
     """Return tables with those that they extend beneath, and the place of every key.
+
+    Each file is brought to the newest version of the format before it is merged.
 
     Parameters
     ----------
@@ -34,12 +43,23 @@ def extended(
         The folder that the file is in.
     chain : tuple of Path
         The files that led here.
+    notices : list of Problem, optional
+        Takes a warning for each file of an older version.
 
     Raises
     ------
     CircuitError
-        If what is extended cannot be read, or extends itself.
+        If what is extended cannot be read, is of no known version, or extends itself.
     """
+    notices = [] if notices is None else notices
+    current = migrated(tables, lambda path: place(places, path, (file, None)))
+    if current.problem is not None and current.problem.severity == "warning":
+        notices.append(current.problem)
+    elif current.problem is not None and chain:  # that of the first file is reported with the rest of its problems
+        raise CircuitError([current.problem])
+    if not current.readable:
+        return tables, places
+    tables, places = current.tables, moved(places, current.moves)
     if "extends" not in tables:
         return tables, places
     own = {key: value for key, value in tables.items() if key != "extends"}
@@ -47,7 +67,8 @@ def extended(
     path = _base(name, folder, places, file, chain)
     shown = path.name if path in shipped().values() else str(path)
     base, below = parse(read(path), shown)
-    base, below = extended(base, below, file=shown, folder=path.parent, chain=(*chain, path.resolve()))
+    chain = (*chain, path.resolve())
+    base, below = extended(base, below, file=shown, folder=path.parent, chain=chain, notices=notices)
     base = anchored(base, path.parent)
     for index, gone in enumerate(without):
         _take_out(base, below, gone, _problem("extends", places, file, "without", index))
@@ -109,7 +130,7 @@ def _merged(base: Any, own: Any, path: KeyPath, places: Places, of_own: Places) 
 def _problem(name: str, places: Places, file: str | None, *below: str | int) -> Any:
     """Return a function that makes a problem of a message, at the place of ``extends``."""
     path: KeyPath = (name, *below)
-    found, line = next((places[path[:n]] for n in range(len(path), 0, -1) if path[:n] in places), (file, None))
+    found, line = place(places, path, (file, None))
 
     def problem(message: str) -> Problem:
         return Problem(name="extends", path=".".join(map(str, path)), message=message, file=found or file, line=line)

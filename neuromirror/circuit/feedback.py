@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from neuromirror.circuit.description import Feedback, Init, Population, Projection
+from neuromirror.circuit.description import Feedback, Population, Projection
 from neuromirror.circuit.geometry import WEIGHTED
 from neuromirror.units import Quantity
 
@@ -74,7 +74,7 @@ def _back(feedback: Feedback, name: str, projection: Projection) -> Projection:
         update={
             "source": counterpart(projection.target, "d"),
             "target": counterpart(projection.source, "d"),
-            "weight": Init(init="normal", gain=feedback.gain) if weighted else None,
+            "weight": feedback.weight if weighted else None,
             "permutation": None,
             "delay": Quantity(0.0, "time"),
             "mirrors": name,

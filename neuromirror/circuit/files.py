@@ -38,12 +38,16 @@ def parse(text: str, file: str | None) -> tuple[dict[str, Any], Places]:
     return tables, places
 
 
+def place(places: Places, path: KeyPath, otherwise: Place) -> Place:
+    """Return where a key path stands, or the nearest that is known of what it is in."""
+    return next((places[path[:n]] for n in range(len(path), 0, -1) if path[:n] in places), otherwise)
+
+
 def check_depth(tables: dict[str, Any], file: str | None, places: Places) -> None:
     """Raise `CircuitError` if tables are nested more deeply than any circuit needs, at the place where they are."""
     path = _too_deep(tables)
     if path is not None:
-        where = next((places[path[:length]] for length in range(len(path), 0, -1) if path[:length] in places), None)
-        found, line = where or (file, None)
+        found, line = place(places, path, (file, None))
         raise CircuitError([Problem(name="too-deep", path="", message=_TOO_DEEP, file=found, line=line)])
 
 

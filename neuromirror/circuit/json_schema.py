@@ -36,6 +36,7 @@ def json_schema() -> dict[str, Any]:
         ],
     }
     required = schema.pop("required")
+    del schema["properties"]["schema"]["default"]  # a file that does not say is of version 1
     schema["properties"] = {"extends": beneath, **schema["properties"]}
     described = {"title": f"neuromirror circuit file, version {SCHEMA}", "description": "See docs/circuit-file.md."}
     whole = {"if": {"not": {"required": ["extends"]}}, "then": {"required": required}}

@@ -9,8 +9,17 @@ from __future__ import annotations
 import contextlib
 import tomllib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 Path = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class Span:
+    """From where to where in a text a key and its value stand: of a dotted key, its last part."""
+
+    key: tuple[int, int]
+    value: tuple[int, int]
 
 
 class _StopError(Exception):
@@ -44,6 +53,20 @@ def longest_value_line(text: str) -> int | None:
     return scanner.longest[1]
 
 
+def key_spans(text: str) -> dict[Path, Span]:
+    """Return where in a TOML text the keys that have a value, and their values, stand.
+
+    Parameters
+    ----------
+    text : str
+        TOML 1.0.
+    """
+    scanner = _Scanner(text)
+    with contextlib.suppress(_StopError, IndexError, RecursionError, tomllib.TOMLDecodeError):
+        scanner.document()
+    return scanner.spans
+
+
 def line_of(lines: Mapping[Path, int], path: Sequence[str | int]) -> int | None:
     """Return the line of a path or of its longest known prefix, or None where not even its first key is known."""
     for length in range(len(path), 0, -1):
@@ -57,9 +80,11 @@ class _Scanner:
         self.text = text
         self.at = 0
         self.lines: dict[Path, int] = {}
+        self.spans: dict[Path, Span] = {}
         self.arrays: dict[Path, int] = {}
         self.longest: tuple[int, int | None] = (0, None)
         self._line_at, self._line = 0, 1
+        self._last_key = (0, 0)
 
     def document(self) -> None:
         """Walk through the whole text."""
@@ -101,8 +126,12 @@ class _Scanner:
     def _pair(self, base: Path) -> None:
         line = self._here()
         path = self._resolve(base, self._key(), line)
+        key = self._last_key
         self._expect("=")
+        self._skip(" \t")
+        start = self.at
         self._value(path)
+        self.spans[path] = Span(key, (start, start + len(self.text[start : self.at].rstrip())))
 
     def _key(self) -> list[str]:
         keys = [self._simple_key()]
@@ -116,11 +145,13 @@ class _Scanner:
         start = self.at
         if self._peek() in "\"'":
             self._string()
+            self._last_key = (start, self.at)
             return tomllib.loads(f"{self.text[start : self.at]} = 0").popitem()[0]
         while self.at < len(self.text) and (self.text[self.at].isalnum() or self.text[self.at] in "-_"):
             self.at += 1
         if self.at == start:
             raise _StopError
+        self._last_key = (start, self.at)
         return self.text[start : self.at]
 
     def _value(self, path: Path) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from pathlib import Path
 
 from neuromirror.circuit import changes as changing
 from neuromirror.circuit.array_files import anchored
 from neuromirror.circuit.circuit import Circuit
+from neuromirror.circuit.description import SCHEMA
 from neuromirror.circuit.extends import extended
-from neuromirror.circuit.files import MAX_FILE_BYTES, KeyPath, Place, check_depth, parse, read, resolve, shipped
+from neuromirror.circuit.files import MAX_FILE_BYTES, KeyPath, Place, check_depth, parse, place, read, resolve, shipped
+from neuromirror.circuit.templates import short_forms
+from neuromirror.errors import Problem
 
 __all__ = ["MAX_FILE_BYTES", "from_text", "load", "resolve", "shipped"]
 
@@ -56,28 +58,18 @@ def from_text(
     folder : Path, optional
         Where the names of files in it start from; the current folder by default.
     """
-    tables, places = extended(*parse(text, file), file=file, folder=folder or Path())
+    notices: list[Problem] = []
+    tables, places = extended(*parse(text, file), file=file, folder=folder or Path(), notices=notices)
+    tables.setdefault("schema", SCHEMA)
     for change in changes:
         changing.apply(tables, change, places)
     check_depth(tables, file, places)
 
     def locate(path: KeyPath) -> Place:
-        if path[:2] not in places and (form := next((f for f in _short_forms(path) if f in places), None)):
-            return places[form]
-        for length in range(len(path), 0, -1):
-            if path[:length] in places:
-                return places[path[:length]]
-        return file, 1  # what the file as a whole lacks is said of its first line
+        if path[:2] not in places:
+            for form in short_forms(path):
+                if form[:1] in places:
+                    return place(places, form, (file, 1))
+        return place(places, path, (file, 1))  # what the file as a whole lacks is said of its first line
 
-    return Circuit(anchored(tables, folder or Path()), locate=locate)
-
-
-def _short_forms(path: KeyPath) -> tuple[KeyPath, ...]:
-    """Return the tables of which one makes what is at a path, where no table of its own does."""
-    if path[:1] == ("modes",):
-        return (("mirroring",),)
-    if path[:1] in (("populations",), ("projections",)):
-        if len(path) == 1:
-            return ("layers",), ("feedback",), ("use",)
-        return (("layers",),) if re.fullmatch(r"[yW]\d+", str(path[1])) else (("feedback",),)
-    return ()
+    return Circuit(anchored(tables, folder or Path()), locate=locate, notices=notices)

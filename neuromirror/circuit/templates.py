@@ -7,10 +7,11 @@ what a short form would make.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TypeVar
 
-from neuromirror.circuit.description import Description, Init, Item, Layers, Population, Projection, Repeat, Step
+from neuromirror.circuit.description import Description, Item, Layers, Population, Projection, Repeat, Step
 from neuromirror.circuit.feedback import feedback_path
 from neuromirror.circuit.groups import with_groups
 from neuromirror.circuit.mirroring import with_mirroring
@@ -60,6 +61,17 @@ def layers_cell(description: Description) -> str | None:
     return description.layers.cell or next(iter(sorted(description.cells)), "cell")
 
 
+def short_forms(path: tuple[str | int, ...]) -> tuple[tuple[str | int, ...], ...]:
+    """Return the key paths, in short forms, of which one makes what is at a path of the long form."""
+    if path[:1] == ("modes",):
+        return (("mirroring", *path[2:]),)
+    if path[:1] in (("populations",), ("projections",)):
+        if len(path) == 1:
+            return ("layers",), ("feedback",), ("use",)
+        return (("layers" if re.fullmatch(r"[yW]\d+", str(path[1])) else "feedback", *path[2:]),)
+    return ()
+
+
 def _with(own: dict[str, Part], made: dict[str, Part]) -> dict[str, Part]:
     """Add what a short form makes under names that the file does not use itself."""
     return {**own, **{name: one for name, one in made.items() if name not in own}}
@@ -77,7 +89,7 @@ def _forward(layers: Layers, cell: str) -> tuple[dict[str, Population], dict[str
             source=f"y{layer - 1}",
             target=f"y{layer}",
             connector="all_to_all",
-            weight=Init(init="normal", gain=layers.gain),
+            weight=layers.weight,
         )
         for layer in range(1, len(layers.sizes))
     }

@@ -14,7 +14,8 @@ from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from neuromirror.circuit.description import Description
+from neuromirror.circuit.description import SCHEMA, Description
+from neuromirror.circuit.migrations import RENAMED
 from neuromirror.circuit.motifs import Unfolding, unfold
 from neuromirror.errors import Problem, dotted, suggestion
 
@@ -143,6 +144,8 @@ def problem(path: Path, item: Any, unfolding: Unfolding, found: list[tuple[Path,
         known = fields_at(path[:-1], (item["loc"][1] or None) if path[0] == "stimulus" and len(path) == 2 else None)
         hint = suggestion(str(path[-1]), known) if meant is None else f"Did you mean '{meant[-1]}'?"
         name, message = "unknown-field", f"unknown field. {hint}"
+        if path in RENAMED:
+            message = f"version {SCHEMA} of the format has '{RENAMED[path]}' in its place."
         if path == ("extends",):
             message = "only a file extends another: read it with nm.load, and change it with with_changes."
     elif kind == "missing":
@@ -152,11 +155,6 @@ def problem(path: Path, item: Any, unfolding: Unfolding, found: list[tuple[Path,
     elif kind == "literal_error":
         allowed = [choice.strip().strip("'") for choice in item["ctx"]["expected"].replace(" or ", ",").split(",")]
         message = f"{_short(value)} is not allowed. {suggestion(str(value), allowed)} Allowed: {', '.join(allowed)}."
-        if path == ("schema",):
-            name, message = (
-                "unknown-schema",
-                f"version {_short(value)} of the format is not known. This version reads 1.",
-            )
     elif kind in ("too_short", "too_long"):
         bound = (
             f"at least {item['ctx']['min_length']}" if kind == "too_short" else f"at most {item['ctx']['max_length']}"

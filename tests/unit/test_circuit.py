@@ -43,7 +43,7 @@ def chains(draw: st.DrawFn) -> dict[str, Any]:
     """Draw the short form of a chain of two to five layers with its feedback path."""
     sizes = draw(st.lists(st.integers(1, 6), min_size=2, max_size=5))
     forward = [f"W{layer}" for layer in range(1, len(sizes))]
-    layers = {"sizes": sizes, "gain": draw(st.sampled_from([0.5, 1.0, 2.0]))}
+    layers = {"sizes": sizes, "weight": {"gain": draw(st.sampled_from([0.5, 1.0, 2.0]))}}
     if draw(st.booleans()):
         layers["bias"] = {"init": "normal", "gain": 0.1}
     feedback = {
@@ -330,8 +330,13 @@ def test_the_short_form_of_three_layers_written_out() -> None:
     short = {
         **BARE,
         "cells": explicit["cells"],
-        "layers": {"sizes": [4, 3, 2], "cell": "cell", "gain": 2.0, "bias": {"init": "normal", "gain": 0.25}},
-        "feedback": {"cell": "upper", "gain": 0.5, "cross_delay": "3 ms", "transport": "exact"},
+        "layers": {
+            "sizes": [4, 3, 2],
+            "cell": "cell",
+            "weight": {"gain": 2.0},
+            "bias": {"init": "normal", "gain": 0.25},
+        },
+        "feedback": {"cell": "upper", "weight": {"gain": 0.5}, "cross_delay": "3 ms", "transport": "exact"},
     }
     assert Circuit(short).to_toml() == Circuit(explicit).to_toml()
     assert hashes(Circuit(short)) == hashes(Circuit(explicit))

@@ -46,6 +46,7 @@ def test_it_takes_the_shipped_files_short_and_long(name: str) -> None:
         ('memory = "60 s"', "memory = 0", "rules.mirror.updater.memory"),
         ('name = "figure1"', "", ""),
         ("batch = 50", "batch = 5.5", "time.batch"),
+        ("schema = 2", "schema = 1", "schema"),
     ],
 )
 def test_it_refuses_what_the_package_refuses(old: str, new: str, place: str) -> None:

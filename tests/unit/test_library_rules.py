@@ -101,7 +101,7 @@ def mirror_once(case: Case, updater: dict[str, Any]) -> Mirrored:
     """Run one update of mirror mode, each side centred on a baseline of its own for every cell."""
     baseline = {"kind": "baseline", "beta": "200 Hz", "unit": "5 Hz"}  # beta is 40 units: no rate falls below zero
     tables = {
-        "schema": 1,
+        "schema": 2,
         "name": "appendix A",
         "code": baseline if case.code == "baseline" else {"kind": "zero_mean"},
         "cells": {"cell": {"activation": case.activation}},
@@ -185,7 +185,7 @@ def awake(sizes: list[int], activation: str, rate: float) -> dict[str, Any]:
     on = [f"{kind}{layer}" for layer in layers for kind in ("W", "g", "e", *(["B"] if layer > 1 else []))]
     learn = {f"W{layer}": "forward" for layer in layers} | {f"y{layer}.bias": "bias" for layer in layers}
     return {
-        "schema": 1,
+        "schema": 2,
         "name": "awake",
         "code": {"kind": "zero_mean"},
         "cells": {"cell": {"activation": activation}},

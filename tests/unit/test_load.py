@@ -46,7 +46,12 @@ class Fault(NamedTuple):
 
 FAULTS = [
     Fault(
-        "schema", "1", "2", "schema", "unknown-schema", "version 2 of the format is not known. This version reads 1."
+        "schema",
+        "2",
+        "-2",
+        "schema",
+        "unknown-schema",
+        "-2, which is no version of the format. Expected a whole number",
     ),
     Fault("beta", "100 Hz", "100 ms", "code.beta", "wrong-value", "'ms' is a unit of time. Expected a rate"),
     Fault("estimate", "tau", "tua", "code.estimate.tua", "unknown-field", "unknown field. Did you mean 'tau'?"),

@@ -103,7 +103,12 @@ def test_the_feedback_path_of_named_populations() -> None:
         "block_Wa": {"source": "image", "target": "maps", "connector": "conv", "kernel": 3, "weight": {"gain": 2.0}},
         "pool": {"source": "maps", "target": "small", "connector": "pool", "pool": "max", "kernel": 2, "stride": 2},
     }
-    tables = {"name": "n", "code": CHAIN["code"], "cells": CHAIN["cells"], "feedback": {"gain": 0.3, "distinct": False}}
+    tables = {
+        "name": "n",
+        "code": CHAIN["code"],
+        "cells": CHAIN["cells"],
+        "feedback": {"weight": {"gain": 0.3}, "distinct": False},
+    }
     found = Circuit({**tables, "populations": images, "projections": up}).description
     assert {n for n, p in found.populations.items() if p.path == "feedback"} == {"d_image", "d_maps", "d_small"}
     assert found.populations["d_maps"].shares == "maps"

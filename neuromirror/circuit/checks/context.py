@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from neuromirror.circuit.description import Description, Population
+from neuromirror.circuit.templates import short_forms
 from neuromirror.errors import Problem, dotted, suggestion
 
 Path = tuple[str | int, ...]
@@ -42,7 +43,10 @@ class Context:
 
     def lost(self, path: Path) -> bool:
         """Return whether a value, or what it belongs to, was taken out as wrong in itself."""
-        return any(path[:length] in self.dropped for length in range(1, len(path) + 1))
+        made: Path = ()
+        if len(path) > 1 and self.raw is not None and (forms := short_forms(path)):
+            made = () if path[1] in getattr(self.raw, str(path[0])) else forms[0]  # or the file states it itself
+        return any(one[:length] in self.dropped for one in (path, made) for length in range(1, len(one) + 1))
 
     def problem(self, name: str, path: Path, message: str, severity: Literal["error", "warning"] = "error") -> Problem:
         path = self.place(path)
