@@ -108,47 +108,46 @@ def migrated(
     to say of them unless they have something that only an older version has. Where ``schema`` is no version at all it
     stays, to be refused, and the rest is read as if there were none.
     """
-    newest = max(chain, default=0) + 1
-    said = tables.get("schema")
-    known = isinstance(said, int) and not isinstance(said, bool) and said >= 1
-    if isinstance(said, int) and known and said > newest:
-        message = (
-            f"version {said} of the format is newer than this neuromirror, which reads versions 1 to {newest}. "
-            "Upgrade neuromirror."
-        )
-        return Migrated(
-            tables, problem=Problem(name="unknown-schema", message=message, **_at(("schema",), locate)), readable=False
-        )
+    newest, stated = max(chain, default=0) + 1, _stated(tables)
+    if stated is not None and stated > newest:
+        known = f"which reads versions 1 to {newest}. Upgrade neuromirror."
+        message = f"version {stated} of the format is newer than this neuromirror, {known}"
+        problem = Problem(name="unknown-schema", message=message, **_at(("schema",), locate))
+        return Migrated(tables, problem=problem, readable=False)
     moves: list[Move] = []
     found = tables
-    for version in range(said if isinstance(said, int) and known else 1, newest):
+    for version in range(stated or 1, newest):
         found, more = chain[version](found)
         moves += more
-    if known:
+    if stated is not None:
         found = {**found, "schema": newest}
-    return Migrated(found, tuple(moves), _version_problem(tables, known, newest, moves, locate))
+    return Migrated(found, tuple(moves), _version_problem(tables, newest, moves, locate))
+
+
+def _stated(tables: Tables) -> int | None:
+    """Return the version that tables say they are of, if they do and it can be one."""
+    said = tables.get("schema")
+    return said if isinstance(said, int) and not isinstance(said, bool) and said >= 1 else None
 
 
 def _version_problem(
-    tables: Tables, known: bool, newest: int, moves: list[Move], locate: Callable[[KeyPath], Place]
+    tables: Tables, newest: int, moves: list[Move], locate: Callable[[KeyPath], Place]
 ) -> Problem | None:
     """Return what there is to say of the version of tables that are not newer than this package."""
     remedy = f"'neuromirror migrate' writes it in version {newest}."
+    stated = _stated(tables)
     if "schema" not in tables:
         if not moves:
             return None
-        old, new = moves[0].old, dotted(moves[0].new)
-        message = f"this is of an older version of the format, and is read as '{new}' of version {newest}. {remedy}"
-        return Problem(name="old-schema", message=message, severity="warning", **_at(old, locate))
-    said = tables["schema"]
-    if not known:
-        message = (
-            f"found {_short(said)}, which is no version of the format. Expected a whole number from 1 to {newest}."
-        )
+        message = f"version {newest} of the format has '{dotted(moves[0].new)}' in its place. {remedy}"
+        return Problem(name="old-schema", message=message, severity="warning", **_at(moves[0].old, locate))
+    if stated is None:
+        found = f"found {_short(tables['schema'])}, which is no version of the format."
+        message = f"{found} Expected a whole number from 1 to {newest}."
         return Problem(name="unknown-schema", message=message, **_at(("schema",), locate))
-    if said == newest:
+    if stated == newest:
         return None
-    message = f"version {said} of the format is read, but is not the newest. {remedy}"
+    message = f"version {stated} of the format is read, but is not the newest. {remedy}"
     return Problem(name="old-schema", message=message, severity="warning", **_at(("schema",), locate))
 
 

@@ -115,7 +115,7 @@ CHAIN = {
     "name": "digits",
     "code": {"kind": "baseline", "beta": "100 Hz", "estimate": {"tau": "2 s"}},
     "cells": {"cell": {"activation": "linear", "noise": "8 mV", "tau_syn": "8 ms"}},
-    "layers": {"sizes": [64, 10], "gain": 0.0},
+    "layers": {"sizes": [64, 10], "weight": {"gain": 0.0}},
     "feedback": {"skip": ["W1"]},
     "rules": {"forward": {"drive": "forward", "updater": {"rate": 0.01}}},
     "modes": {

@@ -120,7 +120,7 @@ def test_the_fan_in_is_the_number_of_synapses() -> None:
         "name": "sparse",
         "code": {"kind": "zero_mean"},
         "cells": {"cell": {}},
-        "layers": {"sizes": [300, 200], "gain": 2.0},
+        "layers": {"sizes": [300, 200], "weight": {"gain": 2.0}},
     }
     plain = Circuit(tables).expand()
     sparse = plain.with_values({"projections.W1.mask": mask, "schedule": []})

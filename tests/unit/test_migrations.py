@@ -17,9 +17,10 @@ import neuromirror as nm
 from neuromirror import cli
 from neuromirror.circuit.circuit import Circuit
 from neuromirror.circuit.description import SCHEMA
+from neuromirror.circuit.files import parse
 from neuromirror.circuit.load import from_text, shipped
 from neuromirror.circuit.migrated_text import rewritten
-from neuromirror.circuit.migrations import MIGRATIONS, Move, Tables, migrated
+from neuromirror.circuit.migrations import MIGRATIONS, Move, Tables, before, migrated, moved
 from neuromirror.errors import CircuitError
 from neuromirror.plan import make_plan
 
@@ -323,6 +324,16 @@ def test_migrations_follow_one_another_from_the_version_of_the_file() -> None:
     assert after({"a": 5}) == {"c": {"b": 5}}, "a file that does not say is of version 1"
 
 
+def test_places_follow_the_whole_chain() -> None:
+    tables, places = parse("schema = 1\n\na = [\n1, { x = 2 }]\n", "f.toml")
+    found = migrated(tables, lambda _: (None, None), CHAIN)
+    after = moved(places, found.moves)
+    lines = {("c",): 3, ("c", "b"): 3, ("c", "b", 0): 4, ("c", "b", 1): 4, ("c", "b", 1, "x"): 4, ("schema",): 1}
+    assert after == {path: ("f.toml", line) for path, line in lines.items()}
+    for path, old in ((("c", "b", 1, "x"), ("a", 1, "x")), (("c", "b"), ("a",)), (("c",), ("a",)), (("d",), ("d",))):
+        assert before(path, found.moves) == old
+
+
 def test_a_text_follows_the_whole_chain_with_its_comments() -> None:
     text = '# first\n"a" = [ # of a\n  1,\n]   # end\nschema=1# x\n'
     found = rewritten(text, chain=CHAIN)
@@ -345,9 +356,9 @@ PARTS = st.dictionaries(st.sampled_from(["gain", "weight", "sizes", "cell"]), VA
 )
 @settings(deadline=None)
 def test_any_tables_are_migrated_once_and_left_as_they_were(tables: dict[str, Any]) -> None:
-    before = repr(tables)
+    given_tables = repr(tables)
     once = migrated(tables, lambda _: (None, None)).tables
-    assert repr(tables) == before
+    assert repr(tables) == given_tables
     assert migrated(once, lambda _: (None, None)).tables == once
     text = tomli_w.dumps(tables)
     again = rewritten(text)
