@@ -21,7 +21,6 @@ from pydantic import (
     Tag,
     WithJsonSchema,
 )
-from pydantic_core import PydanticKnownError
 
 from neuromirror.circuit.arrays import Values
 from neuromirror.units import UNITS, Dimension, Quantity, parse_quantity
@@ -486,12 +485,6 @@ class Use(Model):
     first: Annotated[int, Field(ge=0, le=1000, strict=True)] = 0
 
 
-def _version(value: object) -> object:
-    if isinstance(value, bool | float):  # which Python takes for equal to 1
-        raise PydanticKnownError("int_type")
-    return value
-
-
 class Description(Model):
     """A circuit file, whole.
 
@@ -499,7 +492,7 @@ class Description(Model):
     what backend, device or seed it runs.
     """
 
-    schema_: Annotated[Literal[2], BeforeValidator(_version)] = Field(default=2, alias="schema")
+    schema_: Literal[2] = Field(default=2, alias="schema")
     name: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_name)]
     about: str = ""
     code: Code

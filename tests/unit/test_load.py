@@ -156,20 +156,6 @@ def test_a_stimulus_has_the_fields_of_its_kind(stimulus: str, path: str, says: s
 
 
 @pytest.mark.parametrize(
-    ("schema", "says"),
-    [
-        ("true", "found true, expected a whole number."),
-        ("1.0", "found 1.0, expected a whole number."),
-        ("'1'", "version '1' of the format is not known."),
-    ],
-)
-def test_the_version_of_the_format_is_a_whole_number(schema: str, says: str) -> None:
-    (problem,) = from_text(TEXT.replace("schema = 1", f"schema = {schema}")).problems()
-    assert (problem.path, problem.line) == ("schema", 1)
-    assert says in problem.message
-
-
-@pytest.mark.parametrize(
     ("old", "new", "path"),
     [
         ('{ kind = "count" }', '{ kind = "count", tau = "10 ms" }', "time.signal.tau"),
