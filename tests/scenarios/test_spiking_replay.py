@@ -30,11 +30,10 @@ def kicks(run: Run, population: str, kick: float, steps: int) -> np.ndarray:
     return added
 
 
-def traces(run: Run, population: str, tau_s: float, window_steps: int, windows: int) -> np.ndarray:
-    """Return the exponential traces as they are read at the end of every window, (windows, cells)."""
-    added = kicks(run, population, 1 / (tau_s * UNIT_HZ), windows * window_steps)
+def traces(added: np.ndarray, tau_s: float, window_steps: int, start: float) -> np.ndarray:
+    """Return the exponential traces of kicks as they are read at the end of every window, (windows, cells)."""
     decay = math.exp(-DT_S / tau_s)
-    trace, read = np.full(added.shape[1], BETA), []
+    trace, read = np.full(added.shape[1], start), []
     for step, now in enumerate(added, start=1):
         trace = decay * trace + now
         if step % window_steps == 0:
@@ -42,11 +41,17 @@ def traces(run: Run, population: str, tau_s: float, window_steps: int, windows: 
     return np.array(read)
 
 
-def test_mirror_mode(target: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("before_s", [0.0, 0.5])
+def test_mirror_mode(target: str, before_s: float, tmp_path: Path) -> None:
+    """The running baselines are those of this mode alone, whatever was before."""
     window_steps, windows = 5, 800
-    circuit = nm.load("figure1", ['schedule=[{mode="mirror", duration="2 s"}]'])
+    before = f'{{mode="engaged", duration="{before_s} s"}}, ' if before_s else ""
+    circuit = nm.load("figure1", [f'schedule=[{before}{{mode="mirror", duration="2 s"}}]'])
     run = nm.run(circuit, seed=4, target=target, out=tmp_path / "run", figures=False)
-    pre, post = (traces(run, name, 7e-3, window_steps, windows) for name in ("d1", "d0"))
+    first_step, start = round(before_s / DT_S), 0.0 if before_s else BETA  # counts before leave nothing behind
+    kick = 1 / (7e-3 * UNIT_HZ)
+    added = (kicks(run, name, kick, first_step + windows * window_steps)[first_step:] for name in ("d1", "d0"))
+    pre, post = (traces(one, 7e-3, window_steps, start) for one in added)
     updater = PlainUpdater(decay=DECAY, memory=60.0, memory_from=0.5)
     beta_pre, beta_post = np.full(2, BETA), np.full(3, BETA)
     share = 1 - math.exp(-2.5e-3 / FOLLOW_TAU_S)
