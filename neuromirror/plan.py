@@ -261,10 +261,15 @@ def transport(
         if plan.description.projections[name].transport == "exact":
             changed[name] = transposed * 1.0  # an array of its own
         else:
-            changed[name] = abs(magnitudes[name]) * (1.0 * (transposed > 0) - 1.0 * (transposed < 0))
+            changed[name] = with_signs(magnitudes[name], transposed)
         if name in masks:
             changed[name] = changed[name] * masks[name]
     return changed
+
+
+def with_signs(magnitudes: Any, weights: Any) -> Any:
+    """Return the magnitudes of one array with the signs of another, of any library: sign-symmetry."""
+    return abs(magnitudes) * (1.0 * (weights > 0) - 1.0 * (weights < 0))
 
 
 def initial(

@@ -95,19 +95,16 @@ def _rates(c: Context) -> Iterator[Problem]:
     """Yield the cells that cannot be made to fire at β, or whose rate there does not depend on their input."""
     if c.circuit.code.kind != "baseline" or c.circuit.code.beta is None:
         return
-    found = set[Path]()
+    kinds = {p.cell for p in c.circuit.populations.values() if p.parameters is None and p.cell in c.circuit.cells}
+    for name in sorted(kinds):
+        if (fault := _cell_fault(c.circuit, c.circuit.cells[name])) is not None:
+            yield c.problem(fault[1], ("cells", name, fault[0]), fault[2])
     for name, population in c.circuit.populations.items():
-        kind = c.circuit.cells.get(population.cell)
-        if kind is None:
-            continue
-        if population.parameters is None:
-            kinds, path = {kind}, ("cells", population.cell)
-        else:
-            kinds, path = set(cells_of(population, kind)), ("populations", name, "parameters")
-        fault = next(filter(None, map(lambda cell: _cell_fault(c.circuit, cell), kinds)), None)
-        if fault is not None and (*path, fault[0]) not in found:
-            found.add(here := (*path, fault[0]) if population.parameters is None else path)
-            yield c.problem(fault[1], here, fault[2])
+        if population.parameters is not None and population.cell in c.circuit.cells:
+            cells = dict.fromkeys(cells_of(population, c.circuit.cells[population.cell]))
+            fault = next((fault for cell in cells if (fault := _cell_fault(c.circuit, cell)) is not None), None)
+            if fault is not None:
+                yield c.problem(fault[1], ("populations", name, "parameters"), fault[2])
 
 
 def _cell_fault(circuit: Description, cell: Cell) -> tuple[str, str, str] | None:

@@ -209,20 +209,7 @@ class Expression:
 
 @dataclass(frozen=True)
 class Drive(Expression):
-    """The drive of a learning rule.
-
-    Parameters
-    ----------
-    text : str
-        Expression over `VARIABLES`, the constants, ``+ - * / **`` and `FUNCTIONS`.
-    constants : mapping of str to float
-        Named constants.
-
-    Raises
-    ------
-    ExpressionError
-        If the text is not such an expression.
-    """
+    """The drive of a learning rule: an `Expression` over `VARIABLES` and constants, with `FUNCTIONS`."""
 
     def check_numbers(self) -> None:
         """Compute every part that names no variable.

@@ -9,6 +9,7 @@ import brian2 as b2
 import numpy as np
 
 from neuromirror import seeds
+from neuromirror.backends.brian2.equations import refractory_period_s
 from neuromirror.backends.brian2.layout import Layout
 from neuromirror.backends.brian2.own_cells import OwnCells, own_constants
 from neuromirror.circuit.cells import cells_of
@@ -62,8 +63,7 @@ def _constants(cell: Cell, plan: Plan, dt_s: float) -> dict[str, float]:
     decay = math.exp(-dt_s / lif.tau_m_s)
     return {
         "tau_m": lif.tau_m_s,
-        # Brian2 counts the step of the spike itself, so its refractory cells integrate one step too early
-        "refractory_period": round(lif.refractory_s / dt_s) * dt_s + dt_s if lif.refractory_s else 0.0,
+        "refractory_period": refractory_period_s(cell, dt_s),
         "v_threshold": lif.threshold_V * 1e3,
         "v_reset": lif.reset_V * 1e3,
         "default_bias": bias_V * 1e3,

@@ -12,6 +12,8 @@ from typing import Any
 import brian2 as b2
 import numpy as np
 
+from neuromirror.circuit.description import Cell
+
 CELLS = """
 dv/dt = (drive - v)/tau_m : 1 (unless refractory)
 drive : 1
@@ -59,6 +61,15 @@ RESET = """
 v = v_reset
 signal += signal_kick
 """
+
+
+def refractory_period_s(cell: Cell, dt_s: float) -> float:
+    """Return the refractory period in whole steps, as Brian2 wants it.
+
+    Brian2 counts the step of the spike itself, so its refractory cells integrate one step too early.
+    """
+    return round(cell.refractory.s / dt_s) * dt_s + dt_s if cell.refractory.s else 0.0
+
 
 GATE_SILENT = 0.05
 """A forward cell counts as silent (φ' = 0) below this share of β; its trace gets there 3 time constants after its last

@@ -21,6 +21,7 @@ from brian2.stateupdaters.explicit import euler
 from brian2.utils.stringtools import word_substitute
 
 from neuromirror import seeds
+from neuromirror.backends.brian2.equations import refractory_period_s
 from neuromirror.backends.brian2.quantities import quantity
 from neuromirror.circuit.description import Cell
 from neuromirror.plan import Plan
@@ -192,13 +193,13 @@ class OwnCells:
 
 
 def own_constants(cell: Cell, plan: Plan, dt_s: float) -> dict[str, float]:
-    """Return the constants of a cell of a user's own, likewise to those of leaky cells."""
+    """Return the constants of a cell of a user's own; its leaky membrane rests, so that a relay fires it like any."""
     assert cell.unit_current is not None
     assert not isinstance(cell.default_bias, str)
     unit_mV, decay = cell.unit_current.mV, np.exp(-dt_s / cell.tau_syn.s)
     return {
         "tau_m": 1.0,
-        "refractory_period": round(cell.refractory.s / dt_s) * dt_s + dt_s if cell.refractory.s else 0.0,
+        "refractory_period": refractory_period_s(cell, dt_s),
         "v_threshold": 1.0,
         "v_reset": 0.0,
         "default_bias": cell.default_bias.mV,

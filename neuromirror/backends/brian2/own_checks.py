@@ -78,7 +78,11 @@ def _in_quantity(where: tuple[str, ...], text: str | float) -> Iterator[Fault]:
 
 
 def _in_units(cell: Cell) -> Iterator[Fault]:
-    """Yield the first part that Brian2 refuses in a group of one such cell, part by part."""
+    """Yield the first part that Brian2 refuses in a group of one such cell, part by part.
+
+    Brian2 refuses a user's text with errors of many kinds, of its own, of sympy and of Python's parser, so all are
+    taken for what they say of the text.
+    """
     quieten()
     use_runtime("numpy")
     parts: dict[str, dict[str, Any]] = {

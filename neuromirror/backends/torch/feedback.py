@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from neuromirror.errors import UnsupportedError
+from neuromirror.plan import with_signs
 
 
 class _LinearThroughB(torch.autograd.Function):
@@ -117,7 +118,7 @@ class FeedbackLinear(nn.Linear):
         """Return x Wᵀ + b; (…, in_features) to (…, out_features)."""
         if self.transport == "exact":
             return super().forward(input)
-        B = self.feedback if self.transport == "none" else self.feedback.abs() * self.weight.detach().sign().T
+        B = self.feedback if self.transport == "none" else with_signs(self.feedback, self.weight.detach().T)
         return _LinearThroughB.apply(*_operands(input, self.weight, self.bias, B))  # pyright: ignore[reportReturnType]
 
 
@@ -165,7 +166,7 @@ class FeedbackConv2d(nn.Conv2d):
         """Return the convolution; (batch, in_channels, rows, columns) to (batch, out_channels, rows, columns)."""
         if self.transport == "exact":
             return super().forward(input)
-        B = self.feedback if self.transport == "none" else self.feedback.abs() * self.weight.detach().sign()
+        B = self.feedback if self.transport == "none" else with_signs(self.feedback, self.weight.detach())
         operands = _operands(input, self.weight, self.bias, B)
         found = _ConvThroughB.apply(*operands, list(self.stride), list(self.padding))
         return found  # pyright: ignore[reportReturnType]

@@ -29,7 +29,6 @@ def check_cells(c: Context) -> Iterator[Problem]:
         path: Path = ("cells", name)
         faults = list(_activation(c, path, cell))
         yield from faults
-        sound = not faults
         if (found := _never_fires(cell)) is not None:
             yield c.problem("threshold-below-rest", (*path, "v_threshold"), found)
         if code.kind != "baseline" or code.beta is None:
@@ -38,7 +37,7 @@ def check_cells(c: Context) -> Iterator[Problem]:
             yield c.problem("beta-above-refractory", (*path, "refractory"), found)
         if not any(p.path == "forward" and p.cell == name for p in c.circuit.populations.values()):
             continue  # b⁻ acts in forward cells
-        if not sound:
+        if faults:
             continue
         try:
             activation_of(cell).inverse(code.beta.Hz / code.unit.Hz)
