@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib.resources
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from neuromirror.circuit.lines import key_lines, longest_value_line
-from neuromirror.errors import CircuitError, Problem, RequestError, suggestion
+from neuromirror.errors import CircuitError, Problem, RequestError, dotted, suggestion
 
 MAX_FILE_BYTES = 16 * 2**20
 MAX_DEPTH = 100
@@ -34,7 +35,7 @@ def parse(text: str, file: str | None) -> tuple[dict[str, Any], Places]:
     except (RecursionError, ValueError) as error:
         raise CircuitError([_unread_problem(text, error, file)]) from error
     places: Places = {path: (file, line) for path, line in key_lines(text).items()}
-    check_depth(tables, file, places)
+    check_tables(tables, file, places)
     return tables, places
 
 
@@ -43,12 +44,15 @@ def place(places: Places, path: KeyPath, otherwise: Place) -> Place:
     return next((places[path[:n]] for n in range(len(path), 0, -1) if path[:n] in places), otherwise)
 
 
-def check_depth(tables: dict[str, Any], file: str | None, places: Places) -> None:
-    """Raise `CircuitError` if tables are nested more deeply than any circuit needs, at the place where they are."""
-    path = _too_deep(tables)
-    if path is not None:
+def check_tables(tables: dict[str, Any], file: str | None, places: Places) -> None:
+    """Raise `CircuitError` if tables are nested more deeply than any circuit needs, or have integers beyond all use.
+
+    The error is at the place where they are.
+    """
+    for name, path, message in _untidy(tables):
         found, line = place(places, path, (file, None))
-        raise CircuitError([Problem(name="too-deep", path="", message=_TOO_DEEP, file=found, line=line)])
+        shown = dotted(path) if name == "not-toml" else ""  # a path of a hundred names tells nothing
+        raise CircuitError([Problem(name=name, path=shown, message=message, file=found, line=line)])
 
 
 def shipped() -> dict[str, Path]:
@@ -128,16 +132,22 @@ def _unread_problem(text: str, error: RecursionError | ValueError, file: str | N
 
 
 _TOO_DEEP = f"nested too deeply: tables and arrays may be {MAX_DEPTH} levels deep."
+MAX_BITS = 10_000
+"""Of an integer; Python refuses to write out those of more than 14,284 bits, in its own messages and in others'."""
 
 
-def _too_deep(tables: dict[str, Any]) -> KeyPath | None:
-    """Return the path of a table or an array that is nested too deeply, if there is one; without recursion."""
+def _untidy(tables: dict[str, Any]) -> Iterator[tuple[str, KeyPath, str]]:
+    """Yield what is nested too deeply and which integers are beyond what Python writes out, without recursion."""
     level: list[tuple[KeyPath, Any]] = [((), tables)]
     for _ in range(MAX_DEPTH):
-        level = [
-            ((*path, key), inside)
+        inside = [
+            ((*path, key), value)
             for path, table in level
-            for key, inside in (table.items() if isinstance(table, dict) else enumerate(table))
-            if isinstance(inside, dict | list)
+            for key, value in (table.items() if isinstance(table, dict) else enumerate(table))
         ]
-    return level[0][0] if level else None
+        for path, value in inside:
+            if isinstance(value, int) and value.bit_length() > MAX_BITS:
+                yield "not-toml", path, "a number of thousands of digits, where TOML has integers of 64 bits."
+        level = [(path, value) for path, value in inside if isinstance(value, dict | list)]
+    if level:
+        yield "too-deep", level[0][0], _TOO_DEEP

@@ -10,7 +10,7 @@ from neuromirror.circuit.array_files import anchored
 from neuromirror.circuit.circuit import Circuit
 from neuromirror.circuit.description import SCHEMA
 from neuromirror.circuit.extends import extended
-from neuromirror.circuit.files import MAX_FILE_BYTES, KeyPath, Place, check_depth, parse, place, read, resolve, shipped
+from neuromirror.circuit.files import MAX_FILE_BYTES, KeyPath, Place, check_tables, parse, place, read, resolve, shipped
 from neuromirror.circuit.templates import short_forms
 from neuromirror.errors import Problem
 
@@ -63,7 +63,7 @@ def from_text(
     tables.setdefault("schema", SCHEMA)
     for change in changes:
         changing.apply(tables, change, places)
-    check_depth(tables, file, places)
+    check_tables(tables, file, places)
 
     def locate(path: KeyPath) -> Place:
         if path[:2] not in places:

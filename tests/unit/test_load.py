@@ -249,9 +249,13 @@ def test_a_change_that_nests_too_deeply_is_named() -> None:
         from_text(TEXT, file="f.toml", changes=[f"about={'[' * 110}{']' * 110}"])
 
 
-def test_a_number_that_cannot_be_written_out_is_refused() -> None:
-    (problem,) = from_text(TEXT, changes=[f"time.batch=0x{'f' * 5000}"]).problems()
-    assert "Found a number of thousands of digits." in problem.message
+@pytest.mark.parametrize("place", ["stimulus.kind", "code.beta", "time.batch", "rules.mirror.constants.k"])
+def test_a_number_that_cannot_be_written_out_is_refused(place: str) -> None:
+    with pytest.raises(CircuitError) as caught:
+        load("figure1", [f"{place}=0x{'f' * 5000}"])
+    (problem,) = caught.value.problems
+    assert (problem.path, str(problem.file).split("=")[0]) == (place, f"--set {place}")
+    assert "thousands of digits" in problem.message
 
 
 @pytest.fixture(scope="module")
