@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 
 from neuromirror.circuit.cells import cells_of
 from neuromirror.circuit.checks.context import Context, Path
-from neuromirror.circuit.description import Cell, Description, Quantity
+from neuromirror.circuit.description import Cell, Description
 from neuromirror.circuit.templates import flat
 from neuromirror.errors import Problem, RequestError
+from neuromirror.units import Quantity
 
 Locate = Callable[[Path], tuple[str | None, int | None]]
 
