@@ -280,9 +280,10 @@ def initial(
     ``inputs`` is the fan-in of a cell. Where a mask has no synapse the weight is 0, and the fan-in of a cell is the
     number of synapses that it has. The mask moves no other draw.
     """
-    if init.init == "normal":
+    if init.init in ("normal", "rademacher"):
         of_cell: Any = inputs if mask is None else np.maximum(mask.sum(axis=1, keepdims=True), 1.0)
-        drawn = seeds.stream(seed, *names).standard_normal(shape) * (init.gain / np.sqrt(of_cell))
+        drawn = seeds.stream(seed, *names).standard_normal(shape)
+        drawn = (drawn if init.init == "normal" else np.sign(drawn)) * (init.gain / np.sqrt(of_cell))
     else:
         drawn = np.array(init.values, dtype=np.float64) if init.init == "values" else np.full(shape, init.value)
     return drawn if mask is None else np.where(mask > 0, drawn, 0.0)

@@ -22,6 +22,7 @@ from neuromirror.circuit.capabilities import capabilities, unsupported
 from neuromirror.circuit.checks import check, check_short_forms
 from neuromirror.circuit.description import CIRCUIT_PARTS, PROTOCOL_PARTS, SCHEMA, Description
 from neuromirror.circuit.files import Places
+from neuromirror.circuit.fit import fitted
 from neuromirror.circuit.graph import build_graph
 from neuromirror.circuit.lesions import lesioned
 from neuromirror.circuit.methods import not_local, overlaid
@@ -159,6 +160,21 @@ class Circuit:
             If the circuit has errors.
         """
         return Circuit(_tables(overlaid(self.description, name)), notices=self._notices)
+
+    def fitted(
+        self, *, channels: int | None = None, size: tuple[int, int] | None = None, classes: int | None = None
+    ) -> Circuit:
+        """Return the circuit for other images; see `neuromirror.circuit.fit.fitted`.
+
+        Raises
+        ------
+        RequestError
+            If the circuit has not one input and one output, or an image is too small for a kernel.
+        CircuitError
+            If the circuit has errors.
+        """
+        changed = fitted(self.description, channels=channels, size=size, classes=classes)
+        return Circuit(_tables(changed), notices=self._notices)
 
     @property
     def not_local(self) -> dict[str, str]:

@@ -113,11 +113,11 @@ class Init(Model):
     """How an array of weights or biases begins.
 
     ``normal``: independent Gaussian of sd ``gain``/√(fan-in) (of sd ``gain`` for biases); ``constant``: ``value``
-    everywhere; ``values``: the array itself, (target, source) for weights. A file's ``init = "file"`` is read into
-    ``values`` before.
+    everywhere; ``values``: the array itself, (target, source) for weights; ``rademacher``: of random sign, and as large
+    everywhere as ``normal`` is on average. A file's ``init = "file"`` is read into ``values`` before.
     """
 
-    init: Literal["normal", "constant", "values"] = "normal"
+    init: Literal["normal", "rademacher", "constant", "values"] = "normal"
     gain: NonNegative = 1.0
     value: Finite = 0.0
     values: Values | None = None
@@ -127,7 +127,8 @@ class Norm(Model):
     """What keeps the signals of a population in range.
 
     ``batch_norm``: over the examples of a batch, per channel, ``when`` before or after the nonlinearity, with a learned
-    gain and shift; ``backward`` says whether errors pass its whole derivative or its scale σ only (C.3).
+    gain and shift; ``backward`` says whether errors pass its whole derivative or its scale only (C.3), with its gain
+    (γ/σ) or without (1/σ).
     ``synaptic_scaling``: each cell scales its incoming weights so slowly that its rate tends to ``rate``, with the time
     constant ``tau``.
     """
@@ -136,7 +137,7 @@ class Norm(Model):
     when: Literal["before", "after"] = "before"
     eps: Positive = 1e-5
     momentum: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False, strict=True)] = 0.1
-    backward: Literal["full", "sigma"] = "full"
+    backward: Literal["full", "sigma", "sigma_without_gain"] = "full"
     rate: Rate | None = None
     tau: Time | None = None
 
@@ -270,11 +271,13 @@ class Mirroring(Model):
     """Short form: the modes in which every B learns (8.5).
 
     ``turns``: ``each`` layer is noisy in turn; ``alternate``, every second layer; ``together``, all layers, each with
-    noise of its own; ``single``, the lowest alone, whose signal drives the rest.
+    noise of its own; ``single``, the lowest alone, whose signal drives the rest. ``rule_for`` names other rules for the
+    B of those W that lead to cells of some kinds.
     """
 
     turns: Literal["each", "alternate", "together", "single"] = "each"
     rule: str = "mirror"
+    rule_for: dict[str, str] = Field(default_factory=dict)
     noise: Noise = Field(default_factory=Noise)
     bias: Literal["on", "blocked"] = "blocked"
     window: Time | None = None
@@ -355,6 +358,43 @@ class Timing(Model):
     dt: Time = Quantity(0.0005, "time")
 
 
+Epochs = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
+
+
+class Training(Model):
+    """How ``train`` teaches a circuit from images (C.1, C.2).
+
+    An engaged epoch sees every training image once, in batches of ``batch`` images, of which batch norm sees
+    ``micro_batch`` at a time. ``steps``, where given, stops earlier. The learning rate is ``rate`` at its peak, by
+    default that of each rule for 256 images, in proportion to the batch; it grows over ``warmup_epochs`` and is
+    multiplied by ``drop_factor`` after each epoch of ``drops``.
+
+    Mirroring is all there is for ``mirror_epochs``, and then follows every ``mirror_every`` batches, each turn with
+    ``mirror_examples`` (by default as many as a batch has), or with as many as give ``mirror_angle_deg`` by the law of
+    `neuromirror.measure.rate_angle_deg`. Its memory is ``fixed``, or ``follows_rate``: as much longer as the
+    learning rate of W is below its peak. ``mirror_means`` says over what the means that it subtracts are taken.
+
+    ``loss``: with ``cross_entropy`` what is compared is the softmax of the output, with ``squared`` the output itself.
+    """
+
+    epochs: Epochs = 90
+    steps: Count | None = None
+    batch: Count = 256
+    micro_batch: Count = 64
+    rate: Positive | None = None
+    warmup_epochs: Epochs = 6
+    drops: tuple[Epochs, ...] = (32, 62, 82)
+    drop_factor: Positive = 0.1
+    mirror_epochs: Epochs = 2
+    mirror_every: Count = 1
+    mirror_examples: Count | None = None
+    mirror_angle_deg: Annotated[float, Field(gt=0, lt=90, allow_inf_nan=False)] | None = None
+    mirror_memory: Literal["fixed", "follows_rate"] = "fixed"
+    mirror_means: Literal["channel", "position"] = "channel"
+    loss: Literal["cross_entropy", "squared"] = "cross_entropy"
+    augment: Literal["none", "flip", "crop_flip", "resized_crop"] = "none"
+
+
 class Layers(Model):
     """Short form: populations y0 … yL of the forward path, and W1 … WL between them, with the same initial values."""
 
@@ -404,7 +444,7 @@ class Use(Model):
 class Description(Model):
     """A circuit file, whole.
 
-    The circuit is ``code`` to ``modes``; the protocol is ``stimulus``, ``schedule`` and ``time``. Nothing here says on
+    The circuit is ``code`` to ``modes``; the protocol is ``stimulus`` to ``training``. Nothing here says on
     what backend, device or seed it runs.
     """
 
@@ -425,7 +465,8 @@ class Description(Model):
     stimulus: AnyStimulus | None = None
     schedule: tuple[Item, ...] = ()
     time: Timing = Field(default_factory=Timing)
+    training: Training | None = None
 
 
 CIRCUIT_PARTS = ("code", "cells", "populations", "projections", "rules", "modes")
-PROTOCOL_PARTS = ("stimulus", "schedule", "time")
+PROTOCOL_PARTS = ("stimulus", "schedule", "time", "training")

@@ -54,11 +54,18 @@ def _mode(description: Description, mirroring: Mirroring, noisy: list[str], *, e
     return Mode(
         noise={name: mirroring.noise for name in noisy},
         on=(*on, *drives),
-        learn=dict.fromkeys(learn, mirroring.rule),
+        learn={b: _rule(description, mirroring, b) for b in learn},
         bias=mirroring.bias,
         window=mirroring.window,
         signal=mirroring.signal,
     )
+
+
+def _rule(description: Description, mirroring: Mirroring, b: str) -> str:
+    """Return the rule that teaches a B: that for the kind of cell that its W leads to, or the common one."""
+    upper = description.projections[description.projections[b].mirrors or ""].target
+    kind = description.populations[upper].cell if upper in description.populations else ""
+    return mirroring.rule_for.get(kind, mirroring.rule)
 
 
 def _path(description: Description, population: str) -> str | None:

@@ -207,6 +207,7 @@ PROTOCOL_CHANGES = [
     "time.window=21 ms",
     "time.batch=51",
     "time.dt=0.1 ms",
+    "training.epochs=3",
 ]
 
 

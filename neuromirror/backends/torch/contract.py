@@ -64,14 +64,14 @@ class Conv:
 
     Attributes
     ----------
-    stride, padding : int
-        Of the forward convolution.
+    stride, padding : int or (int, int)
+        Of the forward convolution, alike or for rows and columns.
     transposed : bool
         Whether the array is a B, which leads from the outputs of its W to the inputs. It is kept in the layout of W.
     """
 
-    stride: int = 1
-    padding: int = 0
+    stride: int | tuple[int, ...] = 1
+    padding: int | tuple[int, ...] = 0
     transposed: bool = False
 
 
@@ -122,8 +122,12 @@ def _of_weight(drive: Drive, factors: tuple[Factor, ...], mean: Tensor, weight: 
 def _product(
     drive: Drive, factors: tuple[Factor, ...], values: Mapping[str, Any], shape: tuple[int, ...], like: Tensor
 ) -> Tensor:
-    product = torch.ones(shape, dtype=like.dtype, device=like.device)
     constants = {name: torch.as_tensor(x, dtype=like.dtype, device=like.device) for name, x in drive.constants.items()}
+    product: Tensor | None = None
     for factor in factors:
-        product = product * factor.evaluate({**constants, **values}, FUNCTIONS)
-    return product
+        value = factor.evaluate({**constants, **values}, FUNCTIONS)
+        product = value if product is None else product * value
+    if isinstance(product, Tensor) and product.shape == shape:
+        return product
+    whole = torch.ones(shape, dtype=like.dtype, device=like.device)
+    return whole if product is None else whole * product

@@ -1,0 +1,189 @@
+"""Mirror mode of a network: noisy layers, what they drive, and the Hebbian rule that pulls every B toward its Wᵀ (C.2).
+
+Signals run as far as the mode has projections on. Batch norm acts where a population sends its signal on in the same
+mode, as with a single noisy input, and is left out where it does not (C.2: through the convolution, then the ReLU).
+Feedback cells copy what the forward cells' nonlinearity gives; as the lower end of a B, what they send on.
+
+Noise comes from the device's generator, seeded by run, population, step and shard of 64 examples, so that however a
+batch is divided the noise is the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from neuromirror import seeds
+from neuromirror.backends.torch.contract import Conv, mean_conv_drive, mean_drive
+from neuromirror.backends.torch.feedback import FeedbackConv2d
+from neuromirror.backends.torch.network import Network, Stage
+from neuromirror.circuit.description import Noise
+from neuromirror.plan import Learner, ModePlan
+from neuromirror.rules.updater import Step
+
+SHARD = 64
+"""Examples that one seed of the device's generator draws."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Copied:
+    """What the feedback cells of one layer copy in mirror mode.
+
+    Attributes
+    ----------
+    fired : Tensor
+        What the forward cells' nonlinearity gives, noise included.
+    sent : Tensor
+        What goes on to the layer above: the same, but for batch norm after the nonlinearity.
+    noise : Tensor or None
+        The cells' own injected noise, where they have any.
+    """
+
+    fired: Tensor
+    sent: Tensor
+    noise: Tensor | None
+
+
+class Mirror:
+    """Runs the mirror modes of a network.
+
+    Parameters
+    ----------
+    network : Network
+    means : {"channel", "position"}
+        Over what the means that the rules subtract are taken: over a channel's positions and examples, or over the
+        examples alone.
+    """
+
+    def __init__(self, network: Network, *, means: str = "channel") -> None:
+        self.network, self.means = network, means
+        self._forward_of = {
+            mode: {d: axons[0].source for d, axons in plan.drives.items()} for mode, plan in network.plan.modes.items()
+        }
+        self._w_of = network.plan.mirrors
+
+    @torch.no_grad()
+    def turn(self, mode: ModePlan, *, examples: int, number: int, steps: Mapping[str, Step]) -> None:
+        """Let every B that learns in a mode learn from so many noisy examples.
+
+        Parameters
+        ----------
+        mode : ModePlan
+        examples : int
+        number : int
+            Of the turn, from the start of the run: no two turns have the same noise.
+        steps : mapping of str to Step
+            What the updater of each B makes of its mean drive.
+        """
+        copied = self._signals(mode, examples, number)
+        for learner in mode.learners:
+            B, mean = self.mean(mode, learner, copied)
+            B.mul_(steps[learner.name].keep).add_(mean, alpha=steps[learner.name].step)
+
+    def mean(self, mode: ModePlan, learner: Learner, copied: Mapping[str, Copied]) -> tuple[Tensor, Tensor]:
+        """Return a B, and the mean of the drive of its rule over what its cells copy."""
+        layer = self.network.projections[self._w_of[learner.name]]
+        B = layer.feedback
+        assert isinstance(B, Tensor)
+        of = self._forward_of[mode.name]
+        upper, lower = copied[of[learner.source or ""]], copied[of[learner.target]]
+        values: dict[str, Callable[[], Tensor]] = {
+            "pre": lambda: upper.fired,
+            "noise_pre": lambda: _or_silent(upper.noise, upper.fired),
+            "beta_pre": lambda: self._baseline(upper.fired, upper.noise),
+            "post": lambda: lower.sent,
+            "noise_post": lambda: _or_silent(lower.noise, lower.sent),
+            "beta_post": lambda: self._baseline(lower.sent, lower.noise),
+        }
+        seen = {name: values[name]() for name in learner.rule.drive.names if name in values}
+        if isinstance(layer, FeedbackConv2d):
+            conv = Conv(stride=layer.stride, padding=tuple(map(int, layer.padding)), transposed=True)
+            return B, mean_conv_drive(learner.rule.drive, seen, B, conv)
+        flat = {name: _flat(value, batched=not name.startswith("beta")) for name, value in seen.items()}
+        return B, mean_drive(learner.rule.drive, flat, B)
+
+    def _baseline(self, signal: Tensor, noise: Tensor | None) -> Tensor:
+        """Return the baseline of a layer: that of pure noise is known to be zero."""
+        if signal is noise:
+            return torch.zeros(signal.shape[1], *[1] * (signal.ndim - 2), dtype=signal.dtype, device=signal.device)
+        if signal.ndim == 4 and self.means == "channel":
+            return signal.mean(dim=(0, 2, 3))[:, None, None]
+        return signal.mean(dim=0)
+
+    def _signals(self, mode: ModePlan, examples: int, number: int) -> dict[str, Copied]:
+        """Return what the layers of a mode give, by forward population."""
+        transmitting = {axons.name for group in mode.synapses.values() for axons in group}
+        sending = {axons.source for group in mode.synapses.values() for axons in group}
+        sent, found = dict[str, Tensor](), dict[str, Copied]()
+        for name, stage in ((self.network.input, None), *((stage.name, stage) for stage in self.network.stages)):
+            noise = self.noise(name, mode.noise[name], examples, number) if name in mode.noise else None
+            own = None if stage is None else self._driven(stage, mode, transmitting, sent, norm=name in sending)
+            if own is not None:
+                fired, on = own if noise is None else (own[0] + noise, own[1] + noise)
+            elif noise is not None:
+                fired = on = noise
+            else:
+                continue
+            found[name], sent[name] = Copied(fired=fired, sent=on, noise=noise), on
+        return found
+
+    def _driven(
+        self, stage: Stage, mode: ModePlan, transmitting: set[str], sent: Mapping[str, Tensor], *, norm: bool
+    ) -> tuple[Tensor, Tensor] | None:
+        """Return what a population fires and what it sends on, driven by the layers below; None where nothing does."""
+        network = self.network
+        arriving = [
+            network.projections[name](sent[source])
+            for name, source in stage.layers
+            if name in transmitting and source in sent
+        ]
+        axons = {axons.source for axons in mode.synapses.get(stage.name, ())}
+        before = [sent[name] for name in stage.before if name in axons and name in sent]
+        after = [sent[name] for name in stage.after if name in axons and name in sent]
+        if not arriving and not before and not after:
+            return None
+        total = sum(arriving) if arriving else torch.zeros_like((before or after)[0])
+        assert isinstance(total, Tensor)
+        if mode.bias_on and stage.name in network.biases:
+            bias = network.biases[stage.name]
+            total = total + (bias if total.ndim == 2 else bias[:, None, None])
+        if norm and stage.norm == "before":
+            total = network.norms[stage.name](total)
+        fired = stage.phi(sum([total, *before]))  # pyright: ignore[reportArgumentType]
+        normed = network.norms[stage.name](fired) if norm and stage.norm == "after" else fired
+        return fired, sum(after, start=normed)
+
+    def noise(self, population: str, noise: Noise, examples: int, number: int) -> Tensor:
+        """Return noise of a population, (example, …), of one turn."""
+        like = next(layer.weight for _, layer in self.network.weighted())
+        shape = self.network.plan.description.populations[population].shape
+        last = (*shape[1:], shape[0])  # channels last, whatever the network's own format: the faster one
+        drawn, generator = like.new_empty((examples, *last)), torch.Generator(device=like.device)
+        for first, shard in enumerate(drawn.split(SHARD)):
+            generator.manual_seed(seeds.integer(self.network.plan.seed, "mirror", population, number, first))
+            _fill(shard, noise, generator)
+        return drawn.permute(0, 3, 1, 2) if len(shape) == 3 else drawn
+
+    def learned(self) -> Iterator[tuple[str, Tensor]]:
+        """Yield every B by name."""
+        for name, layer in self.network.weighted():
+            if layer.feedback is not None:
+                yield self.network.feedback_of[name], layer.feedback
+
+
+def _fill(shard: Tensor, noise: Noise, generator: torch.Generator) -> None:
+    if noise.law == "rademacher":
+        shard.bernoulli_(0.5, generator=generator).mul_(2.0 * noise.sd).sub_(noise.sd)
+    else:
+        shard.normal_(0.0, noise.sd, generator=generator)
+
+
+def _or_silent(noise: Tensor | None, like: Tensor) -> Tensor:
+    return torch.zeros_like(like) if noise is None else noise
+
+
+def _flat(value: Tensor, *, batched: bool) -> Tensor:
+    return value.flatten(1) if batched else value.flatten()

@@ -1,0 +1,254 @@
+"""The forward path of a circuit as a module of torch, whose backward pass is the feedback path.
+
+A population is the sum of what its projections bring, its bias, batch norm ``before`` the nonlinearity, shortcuts that
+join ``before``, the nonlinearity, batch norm ``after``, and shortcuts that join ``after``. With batch norm and joins
+before the nonlinearity a ResNet is that of He et al. (2016); with both after it, that of Akrout et al. (2019, C.1).
+
+Errors run the other way: through the B of every projection that has one, and the derivatives of all that is between.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import torch
+from torch import Tensor, nn
+
+from neuromirror.backends.torch.feedback import FeedbackConv2d, FeedbackLinear
+from neuromirror.backends.torch.norms import batch_norm
+from neuromirror.circuit.description import Description, Projection
+from neuromirror.circuit.fit import ends, forward_path
+from neuromirror.errors import UnsupportedError
+from neuromirror.plan import Plan
+
+ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = MappingProxyType(
+    {
+        "relu": torch.relu,
+        "linear": lambda x: x,
+        "tanh": torch.tanh,
+        "rectified_tanh": lambda x: torch.tanh(torch.relu(x)),
+    }
+)
+"""φ by name, as autograd differentiates it."""
+
+Weighted = FeedbackConv2d | FeedbackLinear
+"""A layer that has a W, and a B unless its W is transported."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """How the signal of one forward population comes about.
+
+    Attributes
+    ----------
+    name : str
+        Of the population.
+    layers : tuple of (str, str)
+        What brings signals through a layer: the projection and its source.
+    before, after : tuple of str
+        Sources of the shortcuts that join before or after the nonlinearity.
+    phi : callable
+        The nonlinearity.
+    norm : {"before", "after"} or None
+        Where batch norm is.
+    """
+
+    name: str
+    layers: tuple[tuple[str, str], ...]
+    before: tuple[str, ...]
+    after: tuple[str, ...]
+    phi: Callable[[Tensor], Tensor]
+    norm: str | None
+
+
+class Network(nn.Module):
+    """A circuit's forward path, for batches of examples.
+
+    Parameters
+    ----------
+    plan : Plan
+        Of a circuit with a zero-mean code; see `neuromirror.circuit.capabilities` for what else it may have.
+    on : collection of str, optional
+        The forward projections that transmit; all by default.
+
+    Attributes
+    ----------
+    projections : ModuleDict
+        By name: the layers that have weights, and pools.
+    norms : ModuleDict
+        By population: batch norms.
+    biases : ParameterDict
+        By population, (channels,) or (cells,).
+    stages : tuple of Stage
+        Forward populations but the input, in the order in which signals reach them.
+    input, output : str
+        The populations at the ends.
+    feedback_of : mapping of str to str
+        The B of each W.
+
+    Raises
+    ------
+    RequestError
+        If the circuit has not one input and one output.
+    UnsupportedError
+        If it has a name that modules of torch cannot have.
+    """
+
+    def __init__(self, plan: Plan, on: frozenset[str] | None = None) -> None:
+        super().__init__()
+        self.plan, described = plan, plan.description
+        path = {name: p for name, p in forward_path(described).items() if on is None or name in on}
+        self.input, self.output, order = ends(path)
+        self.feedback_of = {w: b for b, w in plan.mirrors.items() if w in path}
+        layers = {n: _layer(described, n, self.feedback_of.get(n)) for n, p in path.items() if not _is_axon(p)}
+        self.projections = _by_name(layers)
+        shown = {name: described.populations[name] for name in order}
+        self.norms = _by_name({n: batch_norm(p.norm, p.shape) for n, p in shown.items() if p.norm is not None})
+        self.biases = nn.ParameterDict()
+        self.stages = tuple(_stage(described, name, path) for name in order if name != self.input)
+        self._begin()
+
+    def _begin(self) -> None:
+        """Take the initial weights and biases of the plan, which all backends begin with."""
+        arrays = {name: torch.as_tensor(array) for name, array in self.plan.drawn_arrays().items()}
+        with torch.no_grad():
+            for name, layer in self.weighted():
+                layer.weight.copy_(arrays[name])
+                if layer.feedback is not None:
+                    layer.feedback.copy_(arrays[self.feedback_of[name]])
+        for stage in self.stages:
+            if (key := f"{stage.name}.bias") in arrays:
+                self.biases[stage.name] = nn.Parameter(arrays[key].to(torch.get_default_dtype()))
+
+    def weighted(self) -> Iterator[tuple[str, Weighted]]:
+        """Yield the layers that have weights, with the names of their W."""
+        for name, layer in self.projections.items():
+            if isinstance(layer, FeedbackConv2d | FeedbackLinear):
+                yield name, layer
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the output, (batch, cells), for images, (batch, channels, rows, columns), or rows of cells."""
+        return self.signals(images)[self.output].flatten(1)
+
+    def signals(self, images: Tensor, arriving: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
+        """Return the signals of all forward populations.
+
+        Parameters
+        ----------
+        images : Tensor, shape (batch, channels, rows, columns)
+        arriving : dict, optional
+            Takes what arrives at each population through weights, before batch norm and nonlinearity. The gradient of
+            a loss with respect to it is the δ that teaches its W (eqs 2 and 3).
+        """
+        signals = {self.input: images}
+        for stage in self.stages:
+            total = self.arriving(stage, signals)
+            if arriving is not None and total is not None:
+                arriving[stage.name] = total
+            signals[stage.name] = self.fired(stage, total, signals)
+        return signals
+
+    def arriving(self, stage: Stage, signals: Mapping[str, Tensor]) -> Tensor | None:
+        """Return what layers bring to a population from sources that have signals, bias included; None if nothing."""
+        brought = [self.projections[name](signals[source]) for name, source in stage.layers if source in signals]
+        if not brought:
+            return None
+        total = _sum(brought)
+        if stage.name not in self.biases:
+            return total
+        bias = self.biases[stage.name]
+        return total + (bias if total.ndim == 2 else bias[:, None, None])
+
+    def fired(self, stage: Stage, total: Tensor | None, signals: Mapping[str, Tensor]) -> Tensor:
+        """Return the signal of a population that a total arrives at, shortcuts and norm included."""
+        if stage.norm == "before" and total is not None:
+            total = self.norms[stage.name](total)
+        active = stage.phi(_sum([*([] if total is None else [total]), *(signals[name] for name in stage.before)]))
+        if stage.norm == "after":
+            active = self.norms[stage.name](active)
+        return _sum([active, *(signals[name] for name in stage.after)])
+
+    @contextmanager
+    def transported(self) -> Iterator[None]:
+        """Send errors back through Wᵀ meanwhile: the true chain of backprop, to measure against."""
+        held = {name: layer.transport for name, layer in self.weighted()}
+        try:
+            for _, layer in self.weighted():
+                layer.transport = "exact"
+            yield
+        finally:
+            for name, layer in self.weighted():
+                layer.transport = held[name]
+
+    @contextmanager
+    def statistics_kept(self) -> Iterator[None]:
+        """Leave the running statistics of batch norm as they are meanwhile."""
+        norms = [module for module in self.modules() if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)]
+        held = [norm.track_running_stats for norm in norms]
+        try:
+            for norm in norms:
+                norm.track_running_stats = False
+            yield
+        finally:
+            for norm, before in zip(norms, held, strict=True):
+                norm.track_running_stats = before
+
+
+class _Flat(FeedbackLinear):
+    """A projection from every cell of its source, whatever the shape of the source."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(input.flatten(1))
+
+
+def _by_name(modules: Mapping[str, nn.Module]) -> nn.ModuleDict:
+    for name in modules:
+        if hasattr(nn.ModuleDict, name):
+            raise UnsupportedError(f"'{name}' is a word of torch's modules, which cannot be a name there. Rename it.")
+    return nn.ModuleDict(dict(modules))
+
+
+def _stage(described: Description, name: str, path: Mapping[str, Projection]) -> Stage:
+    population = described.populations[name]
+    into = {key: p for key, p in path.items() if p.target == name}
+    return Stage(
+        name=name,
+        layers=tuple((key, p.source) for key, p in into.items() if not _is_axon(p)),
+        before=tuple(p.source for p in into.values() if _is_axon(p) and p.join != "after"),
+        after=tuple(p.source for p in into.values() if _is_axon(p) and p.join == "after"),
+        phi=ACTIVATIONS[described.cells[population.cell].activation],
+        norm=None if population.norm is None else population.norm.when,
+    )
+
+
+def _is_axon(projection: Projection) -> bool:
+    """Return whether a projection brings the signal itself."""
+    return projection.connector == "shortcut"
+
+
+def _sum(tensors: list[Tensor]) -> Tensor:
+    total = tensors[0]
+    for tensor in tensors[1:]:
+        total = total + tensor
+    return total
+
+
+def _layer(described: Description, name: str, feedback: str | None) -> nn.Module:
+    """Return the layer of one projection."""
+    p = described.projections[name]
+    source, target = (described.populations[end].shape for end in (p.source, p.target))
+    # A W without a B is the ordinary layer: nothing needs what it would send down.
+    transport = "exact" if feedback is None else described.projections[feedback].transport
+    if p.connector == "all_to_all":
+        return _Flat(math.prod(source), math.prod(target), bias=False, transport=transport)
+    kernel = p.kernel or (1, 1)
+    if p.connector == "conv":
+        options = {"stride": p.stride, "padding": p.padding, "groups": p.groups, "bias": False}
+        return FeedbackConv2d(source[0], target[0], kernel, transport=transport, **options)
+    if p.connector == "pool":
+        return {"max": nn.MaxPool2d, "average": nn.AvgPool2d}[p.pool or "max"](kernel, p.stride, p.padding)
+    raise UnsupportedError(f"projections.{name}: networks of torch have no connector '{p.connector}'.")
