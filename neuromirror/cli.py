@@ -309,6 +309,119 @@ def _as_json(records: list[Run], wall_s: float) -> dict[str, Any]:
 
 
 @app.command
+def train(
+    circuit: str | None = None,
+    /,
+    *,
+    data: str = "digits",
+    method: Overlay = None,
+    backend: str = "torch",
+    seed: Whole = 0,
+    seeds: Whole = 1,
+    out: Annotated[str | None, Parameter(name=["--out", "-o"])] = None,
+    resume: Path | None = None,
+    evaluate: Annotated[bool, Parameter(negative=())] = False,
+    dry_run: Annotated[bool, Parameter(negative=())] = False,
+    train_images: Whole | None = None,
+    validation_images: Whole = 0,
+    test_images: Whole | None = None,
+    device: str = "auto",
+    dtype: str = "float32",
+    bf16: Annotated[bool, Parameter(negative=())] = False,
+    compile_: Annotated[bool, Parameter(name="--compile", negative=())] = False,
+    channels_last: bool = True,
+    workers: Whole = 0,
+    checkpoint_s: float = 300.0,
+    checkpoint_steps: Whole | None = None,
+    delta_images: Whole = 64,
+    tensorboard: Annotated[bool, Parameter(negative=())] = False,
+    json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
+    figures: Annotated[bool, Parameter(help="Draw the figures; --no-figures draws none.")] = True,
+    set_: Changes = (),
+) -> None:
+    """Teach a circuit to tell images apart, by any method, and measure how well B follows W on the way.
+
+    Parameters
+    ----------
+    circuit
+        Circuit file, or name of a shipped circuit; left out with --resume.
+    data
+        digits, synthetic (synthetic:1000 for as many classes), or a directory of class folders.
+    backend
+        torch.
+    seed
+        Root of all random streams.
+    seeds
+        Number of runs, with this seed and those that follow it.
+    out
+        The run directory itself; with several seeds, the directory of the run directories.
+    resume
+        Go on with the run of this directory, as it was begun.
+    evaluate
+        Only evaluate the newest checkpoint of --resume.
+    dry_run
+        Only say what would be done, and the angles to expect.
+    train_images, test_images
+        How many images of each part, a fixed choice; all by default.
+    validation_images
+        Training images to put aside; epochs are evaluated on them, and the test images are left for the end.
+    device
+        As torch names it; auto is CUDA where there is some.
+    dtype
+        float32 or float64.
+    bf16
+        Compute forward and backward passes in bfloat16, by autocast.
+    compile
+        Compile them with torch.compile.
+    channels_last
+        Keep images channel by channel within each position, the faster format.
+    workers
+        Processes that prepare images.
+    checkpoint_s, checkpoint_steps
+        Seconds, and steps, from one checkpoint to the next.
+    delta_images
+        Images of the batch on which the angles of errors are measured; 0 measures none.
+    tensorboard
+        Write the metrics for TensorBoard too.
+    json_
+        Print one JSON object as the last line.
+    """
+    from neuromirror.commands.train import Request, run_train
+
+    run_train(
+        Request(
+            circuit=circuit,
+            changes=set_,
+            backend=backend,
+            seeds=(seed, seeds),
+            out=out,
+            resume=resume,
+            evaluate=evaluate,
+            dry_run=dry_run,
+            as_json=json_,
+            figures=figures,
+            settings={
+                "data": data,
+                "method": method,
+                "train_images": train_images,
+                "validation_images": validation_images,
+                "test_images": test_images,
+                "device": device,
+                "dtype": dtype,
+                "bf16": bf16,
+                "compiled": compile_,
+                "channels_last": channels_last,
+                "workers": workers,
+                "checkpoint_s": checkpoint_s,
+                "checkpoint_steps": checkpoint_steps,
+                "delta_images": delta_images,
+                "tensorboard": tensorboard,
+            },
+        )
+    )
+
+
+@app.command
 def compare(*runs: Path) -> None:
     """Compare runs: one row each, and medians with paired differences where several have the same circuit.
 

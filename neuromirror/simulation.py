@@ -6,7 +6,7 @@ import importlib
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,10 @@ from neuromirror.circuit.load import load
 from neuromirror.errors import RequestError, RunError
 from neuromirror.measure.alignment import angle_deg, gain
 from neuromirror.plan import Plan, make_plan
-from neuromirror.record.manifest import Manifest
+from neuromirror.record.manifest import Manifest, PhaseEntry
 from neuromirror.record.store import RunWriter, check_free, is_free
 from neuromirror.result import Run, open_run
+from neuromirror.schedule import Phase
 
 Progress = Callable[[float, float], None]
 """Takes the simulated time done and to do, in seconds, over all seeds."""
@@ -133,7 +134,7 @@ def alignment_of(plan: Plan, arrays: Mapping[str, NDArray[np.float64]]) -> dict[
     return {
         "angles_deg": {name: angle_deg(B, W) for name, (B, W) in pairs.items()},
         "gain": {name: gain(B, W) for name, (B, W) in pairs.items()},
-        "w_norm": {name: float(np.linalg.norm(arrays[name])) for name in sorted(arrays) if arrays[name].ndim == 2},
+        "w_norm": {name: float(np.linalg.norm(arrays[name])) for name in sorted(arrays) if arrays[name].ndim >= 2},
     }
 
 
@@ -218,7 +219,7 @@ def run_seeds(
     plans = [make_plan(circuit, seed, backend) for seed in seeds]
     simulator = load_backend(backend)
     target = simulator.target(plans[0], options, len(plans))
-    folders = _folders(circuit.name, backend, seeds, out)
+    folders = run_folders(f"{circuit.name}-{backend}", seeds, out)
     for folder in folders:
         check_free(folder)
     total_s = plans[0].phases[-1].stop_s
@@ -226,7 +227,10 @@ def run_seeds(
     recorders, files = [], circuit.to_files("circuit")
     text = files.pop("circuit.toml").decode()
     for index, (plan, folder) in enumerate(zip(plans, folders, strict=True)):
-        writer = RunWriter.create(folder, _manifest(plan, backend, target), text, files)
+        phases = tuple(phase_entry(phase) for phase in plan.phases)
+        learned = {one.name for phase in plan.phases for one in plan.modes[phase.mode].learners}
+        manifest = manifest_of(plan, backend=backend, target=target, phases=phases, learned=learned)
+        writer = RunWriter.create(folder, manifest, text, files)
         recorders.append(
             RunRecorder(plan, writer, lambda done, k=index: progress(k * total_s + done, len(plans) * total_s))
         )
@@ -273,9 +277,16 @@ def _seeds(seeds: Sequence[int]) -> str:
     return f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} to {seeds[-1]}"
 
 
-def _folders(name: str, backend: str, seeds: Sequence[int], out: Path | str | None) -> list[Path]:
+def run_folders(name: str, seeds: Sequence[int], out: Path | str | None) -> list[Path]:
+    """Return the run directory of every seed: below ``out``, or below a free one of that name in ``runs``.
+
+    Raises
+    ------
+    RequestError
+        If ``out`` is an empty name.
+    """
     if out is None:
-        base = Path("runs") / f"{name}-{backend}-{_seeds(seeds).replace(' ', '-')}"
+        base = Path("runs") / f"{name}-{_seeds(seeds).replace(' ', '-')}"
         number, parent = 1, base
         while not is_free(parent):
             number += 1
@@ -287,7 +298,21 @@ def _folders(name: str, backend: str, seeds: Sequence[int], out: Path | str | No
     return [parent] if len(seeds) == 1 else [parent / f"seed-{seed}" for seed in seeds]
 
 
-def _manifest(plan: Plan, backend: str, target: str) -> Manifest:
+def phase_entry(phase: Phase) -> PhaseEntry:
+    """Return a phase as the manifest has it."""
+    return {
+        "mode": phase.mode,
+        "start_s": round(phase.start_s, 9),
+        "stop_s": round(phase.stop_s, 9),
+        "first_example": phase.first_example,
+        "examples": phase.examples,
+    }
+
+
+def manifest_of(
+    plan: Plan, *, backend: str, target: str, phases: tuple[PhaseEntry, ...], learned: Iterable[str]
+) -> Manifest:
+    """Return the manifest of a run that begins."""
     description = plan.description
     spiking = capabilities(backend).spiking
     return Manifest(
@@ -305,20 +330,11 @@ def _manifest(plan: Plan, backend: str, target: str) -> Manifest:
             for name, p in description.populations.items()
         },
         projections={
-            name: {"source": p.source, "target": p.target, "role": p.role, "mirrors": p.mirrors}
+            name: {"source": p.source, "target": p.target, "role": p.role, "mirrors": plan.mirrors.get(name)}
             for name, p in description.projections.items()
         },
-        phases=tuple(
-            {
-                "mode": phase.mode,
-                "start_s": round(phase.start_s, 9),
-                "stop_s": round(phase.stop_s, 9),
-                "first_example": phase.first_example,
-                "examples": phase.examples,
-            }
-            for phase in plan.phases
-        ),
-        learned=tuple(sorted({one.name for phase in plan.phases for one in plan.modes[phase.mode].learners})),
+        phases=phases,
+        learned=tuple(sorted(set(learned))),
         invocation={"started": None, "finished": None, "command_line": _command_line()},
     )
 

@@ -109,6 +109,24 @@ BACKENDS: MappingProxyType[str, Capabilities] = MappingProxyType(
 
 DEFAULT_BACKEND = "brian2"
 
+TRAINING = Capabilities(
+    name="torch",
+    about="networks of torch that learn from images",
+    needs="torch",
+    install="pip install 'neuromirror[torch]'",
+    spiking=False,
+    codes=frozenset({"zero_mean"}),
+    activations=frozenset({"relu", "linear", "tanh", "rectified_tanh"}),
+    noise_laws=frozenset({"gaussian", "rademacher"}),
+    transports=frozenset({"none", "exact", "sign"}),
+    connectors=frozenset({"all_to_all", "one_to_one", "conv", "pool", "shortcut"}),
+    norms=frozenset({"none", "batch_norm"}),
+    updaters=frozenset({"plain", "sgd"}),
+    cells=frozenset({"distinct", "shared"}),
+    separable_only=True,
+)
+"""What ``neuromirror train`` can do."""
+
 
 def capabilities(backend: str) -> Capabilities:
     """Return a backend's capabilities.
@@ -121,6 +139,11 @@ def capabilities(backend: str) -> Capabilities:
     if backend not in BACKENDS:
         raise RequestError(f"backend '{backend}': there is none of that name. {suggestion(backend, BACKENDS)}")
     return BACKENDS[backend]
+
+
+def trainable(description: Description) -> bool:
+    """Return whether ``neuromirror train`` has all that a circuit asks for."""
+    return next(_features(description, TRAINING), None) is None
 
 
 def able(description: Description) -> list[str]:
@@ -138,6 +161,7 @@ def unsupported(
     locate: Callable[[tuple[str | int, ...]], tuple[str | None, int | None]],
 ) -> list[Problem]:
     """Return what a backend cannot run of an expanded circuit, each with the alternatives."""
+    who = "training" if backend is TRAINING else f"backend '{backend.name}'"
     problems, found = [], dict[tuple[str, str], list[tuple[tuple[str | int, ...], frozenset[str]]]]()
     for path, what, value, allowed in _features(description, backend):
         found.setdefault((what, value), []).append((path, allowed))
@@ -151,11 +175,13 @@ def unsupported(
             if name != backend.name and not any(p == path for p, *_ in _features(description, other))
         ]
         remedy = f" Use --backend {' or '.join(others)}." if others else " No backend runs it yet."
+        if backend is not TRAINING and not others and not any(p == path for p, *_ in _features(description, TRAINING)):
+            remedy = " 'neuromirror train' has it."
         problems.append(
             Problem(
                 name="not-supported",
                 path=".".join(map(str, path)),
-                message=f"backend '{backend.name}' has no {what} '{value}' ({known}).{remedy}{_elsewhere(places)}",
+                message=f"{who} has no {what} '{value}' ({known}).{remedy}{_elsewhere(places)}",
                 file=file,
                 line=line,
             )

@@ -84,6 +84,36 @@ class RunWriter:
         writer._write_manifest()
         return writer
 
+    @classmethod
+    def reopen(cls, path: Path, rows: int) -> RunWriter:
+        """Go on with the record of a run that was cut short.
+
+        Parameters
+        ----------
+        path : Path
+            The run directory.
+        rows : int
+            How many rows of the metrics stay: those that come after are of what will be done again.
+
+        Raises
+        ------
+        RequestError
+            If the directory has no readable manifest, fewer rows than that, or cannot be written.
+        """
+        try:
+            manifest = Manifest.from_json((path / "manifest.json").read_text(encoding="utf-8"), file=str(path))
+            lines = (path / "metrics.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+        except (OSError, UnicodeDecodeError) as error:
+            raise RequestError(f"{path}: cannot be read as a run ({error}). Give a directory of a run.") from error
+        if len(lines) < rows:
+            raise RequestError(f"{path}: {len(lines)} rows of metrics, but {rows} were written. Start the run again.")
+        try:
+            _replace_file(path / "metrics.jsonl", "".join(lines[:rows]).encode())
+            metrics_file = (path / "metrics.jsonl").open("a", encoding="utf-8", newline="\n")
+        except OSError as error:
+            raise _not_written(path, error) from error
+        return cls(path, manifest, metrics_file)
+
     def metrics(self, row: Mapping[str, object]) -> None:
         """Append one row to ``metrics.jsonl``.
 

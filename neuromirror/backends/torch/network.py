@@ -89,6 +89,8 @@ class Network(nn.Module):
         The populations at the ends.
     feedback_of : mapping of str to str
         The B of each W.
+    taught : frozenset of str
+        The populations that weights lead to.
 
     Raises
     ------
@@ -110,6 +112,7 @@ class Network(nn.Module):
         self.norms = _by_name({n: batch_norm(p.norm, p.shape) for n, p in shown.items() if p.norm is not None})
         self.biases = nn.ParameterDict()
         self.stages = tuple(_stage(described, name, path) for name in order if name != self.input)
+        self.taught = frozenset(path[name].target for name, _ in self.weighted())
         self._begin()
 
     def _begin(self) -> None:
@@ -147,7 +150,7 @@ class Network(nn.Module):
         signals = {self.input: images}
         for stage in self.stages:
             total = self.arriving(stage, signals)
-            if arriving is not None and total is not None:
+            if arriving is not None and total is not None and stage.name in self.taught:
                 arriving[stage.name] = total
             signals[stage.name] = self.fired(stage, total, signals)
         return signals

@@ -1,0 +1,163 @@
+"""The command ``train``: runs, going on with one, evaluation alone, or only saying what would be done."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from neuromirror.circuit.capabilities import TRAINING
+from neuromirror.circuit.circuit import Circuit
+from neuromirror.circuit.load import load
+from neuromirror.errors import RequestError, UnsupportedError
+from neuromirror.progress import ProgressBar
+
+if TYPE_CHECKING:
+    from neuromirror.result import Run
+    from neuromirror.training.session import Session
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What was asked for; see ``neuromirror train --help``.
+
+    Attributes
+    ----------
+    seeds : (int, int)
+        The first, and how many.
+    settings : dict
+        Of `neuromirror.training.settings.Settings`.
+    """
+
+    circuit: str | None
+    changes: tuple[str, ...]
+    backend: str
+    seeds: tuple[int, int]
+    out: str | None
+    resume: Path | None
+    evaluate: bool
+    dry_run: bool
+    as_json: bool
+    figures: bool
+    settings: dict[str, Any]
+
+
+def run_train(request: Request) -> None:
+    """Do it.
+
+    Raises
+    ------
+    RequestError
+        If options do not go together, or ask for what there is not.
+    """
+    _check(request)
+    from neuromirror.training import train as training
+    from neuromirror.training.settings import Settings
+
+    started = time.perf_counter()
+    if request.evaluate:
+        assert request.resume is not None
+        _say_errors(training.evaluate(request.resume), request)
+        return
+    bars = _Bars()
+    with bars.bar:
+        if request.resume is not None:
+            runs = [training.resume(request.resume, figures=request.figures, announce=_announce, progress=bars.of)]
+        else:
+            settings = Settings(**request.settings)
+            circuit = load(request.circuit or "", request.changes)
+            _warn(circuit)
+            if request.dry_run:
+                print(training.planned(circuit, settings, request.seeds[0]))
+                return
+            runs = training.train_seeds(
+                circuit,
+                seeds_=range(request.seeds[0], sum(request.seeds)),
+                out=request.out,
+                settings=settings,
+                figures=request.figures,
+                announce=_announce,
+                progress=bars.of,
+            )
+    wall_s = time.perf_counter() - started
+    for run in runs:
+        _report(run, request.figures)
+    if request.as_json:
+        found = [{**run.manifest.summary, **_speed(run), "run_dir": str(run.path)} for run in runs]
+        print(json.dumps({**found[0], "wall_s": wall_s} if len(found) == 1 else {"runs": found, "wall_s": wall_s}))
+
+
+class _Bars:
+    """One bar for all runs of a command, which says of each where it is."""
+
+    def __init__(self) -> None:
+        self._session: Session | None = None
+        self.bar = ProgressBar(self._describe)
+
+    def _describe(self, done: float, total: float) -> str:
+        assert self._session is not None
+        return self._session.describe(done, total)
+
+    def of(self, session: Session) -> Any:
+        self._session = session
+        self.bar.restart()
+        return self.bar.update
+
+
+def _check(request: Request) -> None:
+    if request.backend != TRAINING.name:
+        raise UnsupportedError(f"--backend {request.backend}: training is done by torch. Leave --backend out.")
+    if not TRAINING.installed:
+        raise UnsupportedError(f"training needs torch, which is not installed: {TRAINING.install}")
+    if request.evaluate and request.resume is None:
+        raise RequestError("--evaluate: of which run? Add --resume DIR, the directory of one.")
+    if request.resume is None and request.circuit is None:
+        raise RequestError("train: name a circuit, such as resnet20, or a run to go on with: --resume DIR.")
+    if request.resume is not None:
+        if request.circuit is not None or request.changes or request.out is not None:
+            raise RequestError("--resume: a run goes on as it was begun. Leave out the circuit, --set and --out.")
+        if request.settings["method"] is not None:
+            raise RequestError("--resume: a run goes on as it was begun. Leave out --method.")
+    if not 1 <= request.seeds[1] <= 10_000:
+        raise RequestError(f"--seeds {request.seeds[1]}: expected a number of runs from 1 to 10000.")
+
+
+def _announce(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _warn(circuit: Circuit) -> None:
+    for problem in circuit.check():
+        print(problem, file=sys.stderr)
+
+
+def _say_errors(errors: dict[str, float], request: Request) -> None:
+    for name, error in errors.items():
+        print(f"{request.resume}  {name.split('_')[0]} error: {error:.2f}%")
+    if request.as_json:
+        print(json.dumps(errors, sort_keys=True))
+
+
+def _speed(run: Run) -> dict[str, float]:
+    return {"images_per_s": json.loads((run.path / "timings.json").read_text(encoding="utf-8"))["images_per_s"]}
+
+
+def _report(run: Run, figures: bool) -> None:
+    """Print errors and angles of a run, and where its record is."""
+    summary, seed = run.manifest.summary, run.manifest.seed
+    for part in ("validation_error_percent", "top1_error_percent"):
+        if (error := summary.get(part)) is not None:
+            print(f"seed {seed}  {'validation' if part[0] == 'v' else 'test'} error: {error:.2f}%")
+    for what, key in (("B to Wᵀ", "matrix_angles_deg"), ("δ to backprop's", "delta_angles_deg")):
+        known = {name: angle for name, angle in summary.get(key, {}).items() if angle is not None}
+        if known:
+            worst = max(known, key=lambda name: known[name])
+            middle = sorted(known.values())[len(known) // 2]
+            print(f"seed {seed}  angle of {what}: median {middle:.1f}°, worst {known[worst]:.1f}° ({worst})")
+    print(f"record   {run.path}")
+    if figures:
+        for figure in sorted((run.path / "figures").glob("*.png")):
+            print(f"figure   {figure}")

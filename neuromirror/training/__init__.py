@@ -1,0 +1,1 @@
+"""Learning from images: circuits as networks of torch, awake on batches and mirroring in between."""

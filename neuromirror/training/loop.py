@@ -1,0 +1,221 @@
+"""One training run, step by step: mirroring alone, then batches of images with mirroring in between (C.2).
+
+All that is random is a pure function of the seed and the step, so that a run that goes on from a checkpoint does what
+it would have done.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from neuromirror.backends.torch.mirror import Mirror
+from neuromirror.backends.torch.network import Network
+from neuromirror.circuit.description import Training
+from neuromirror.data.batches import Batches
+from neuromirror.errors import RunError
+from neuromirror.plan import ModePlan
+from neuromirror.rules.updater import Step
+from neuromirror.training.mirroring import examples_of, shortened
+from neuromirror.training.optimizer import ForwardUpdater
+from neuromirror.training.rates import rate_factor
+from neuromirror.training.roles import Roles
+
+
+@dataclass(frozen=True, kw_only=True)
+class Length:
+    """How long a run is, in steps of one batch.
+
+    Attributes
+    ----------
+    epoch : int
+        Steps to an epoch.
+    mirror : int
+        Steps of mirroring alone, at the start.
+    total : int
+        All steps.
+    """
+
+    epoch: int
+    mirror: int
+    total: int
+
+
+def length_of(training: Training, steps_per_epoch: int, *, mirrors: bool) -> Length:
+    """Return how long a run is; ``training.epochs`` counts those of mirroring alone."""
+    mirror = round(training.mirror_epochs * steps_per_epoch) if mirrors else 0
+    total = max(mirror, round(training.epochs * steps_per_epoch))
+    total = total if training.steps is None else min(total, training.steps)
+    return Length(epoch=steps_per_epoch, mirror=min(mirror, total), total=total)
+
+
+@dataclass
+class Tally:
+    """What an epoch's batches came to: sums over its images."""
+
+    loss: float = 0.0
+    wrong: int = 0
+    images: int = 0
+
+
+class Trainer:
+    """A network that learns.
+
+    Parameters
+    ----------
+    network : Network
+    roles : Roles
+    training : Training
+    batches : Batches
+        Of the training images.
+    autocast : torch.dtype or None
+        The type of numbers in which forward and backward passes are computed where that is safe.
+    compiled : bool
+        Whether `torch.compile` makes the forward and backward passes.
+
+    Attributes
+    ----------
+    step : int
+        Steps done.
+    tally : Tally
+        Of the batches since it was last taken.
+    examples : dict of str to int
+        Of one turn of each mirror mode.
+    mirroring_s : float
+        Seconds spent mirroring so far.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        roles: Roles,
+        training: Training,
+        batches: Batches,
+        *,
+        autocast: torch.dtype | None = None,
+        compiled: bool = False,
+    ) -> None:
+        self.network, self.roles, self.training, self.batches = network, roles, training, batches
+        self.length = length_of(training, batches.steps_per_epoch, mirrors=bool(roles.mirrors))
+        self.updater = ForwardUpdater(network, roles, training)
+        self.mirror = Mirror(network, means=training.mirror_means)
+        self.autocast, self.step, self.tally, self.mirroring_s = autocast, 0, Tally(), 0.0
+        self.device = next(network.parameters()).device
+        self._module: nn.Module = torch.compile(network) if compiled else network  # pyright: ignore[reportAttributeAccessIssue]
+        self._images: Iterator[tuple[Tensor, Tensor]] | None = None
+        self._seen = dict.fromkeys((one.name for mode in roles.mirrors for one in mode.learners), 0)
+        self.examples = {mode.name: examples_of(network, mode, training) for mode in roles.mirrors}
+
+    @property
+    def epoch(self) -> float:
+        """Epochs done, those of mirroring alone included."""
+        return self.step / self.length.epoch
+
+    @property
+    def rate_factor(self) -> float:
+        """The learning rate of the next step, as a part of its peak."""
+        return rate_factor(self.epoch, self.training, mirror_epochs=self.length.mirror / self.length.epoch)
+
+    def advance(self) -> None:
+        """Do one step.
+
+        Raises
+        ------
+        RunError
+            If the loss is no longer finite.
+        """
+        self.network.train()
+        if self.step < self.length.mirror:
+            self.mirror_all(1.0)
+        else:
+            factor = self.rate_factor
+            self._learn(factor)
+            if (self.step - self.length.mirror + 1) % self.training.mirror_every == 0:
+                self.mirror_all(factor if self.training.mirror_memory == "follows_rate" else 1.0)
+        self.step += 1
+
+    def mirror_all(self, shortening: float) -> None:
+        """Let every mirror mode have its turn; see `neuromirror.training.mirroring.shortened`."""
+        started = time.perf_counter()
+        with self.network.statistics_kept():
+            for mode in self.roles.mirrors:
+                examples = self.examples[mode.name]
+                steps = {one.name: self._step(mode, one.name, examples, shortening) for one in mode.learners}
+                self.mirror.turn(mode, examples=examples, number=self.step, steps=steps)
+        self.mirroring_s += time.perf_counter() - started
+
+    def _step(self, mode: ModePlan, name: str, examples: int, shortening: float) -> Step:
+        updater = next(one.rule.updater for one in mode.learners if one.name == name)
+        step = updater.step(examples_seen=self._seen[name], examples=examples, window_s=mode.window_s)
+        self._seen[name] += examples
+        return shortened(step, shortening)
+
+    def _learn(self, factor: float) -> None:
+        images, labels = self._next()
+        total = len(labels)
+        for some, those in zip(
+            images.split(self.training.micro_batch), labels.split(self.training.micro_batch), strict=True
+        ):
+            some, those = some.to(self.device, non_blocking=True), those.to(self.device, non_blocking=True)
+            with torch.autocast(self.device.type, dtype=self.autocast, enabled=self.autocast is not None):
+                output = self._module(some)
+            loss = self.loss(output, those)
+            (loss * (len(those) / total)).backward()
+            self.tally.loss += loss.item() * len(those)
+            self.tally.wrong += int((output.argmax(dim=1) != those).sum())
+            self.tally.images += len(those)
+        if not math.isfinite(self.tally.loss):
+            raise RunError(
+                f"the loss is no longer finite after {self.step} steps (epoch {self.epoch:.2f}). "
+                "Lower training.rate, or warm up for longer."
+            )
+        self.updater.step(factor)
+
+    def loss(self, output: Tensor, labels: Tensor) -> Tensor:
+        """Return the mean over examples of the loss whose gradient is the output error (C.1, or half the square)."""
+        if self.training.loss == "cross_entropy":
+            return functional.cross_entropy(output.float() if self.autocast is not None else output, labels)
+        wanted = functional.one_hot(labels, output.shape[1]).to(output.dtype)
+        return 0.5 * ((output - wanted) ** 2).sum(dim=1).mean()
+
+    def _next(self) -> tuple[Tensor, Tensor]:
+        epoch, within = divmod(self.step - self.length.mirror, self.length.epoch)
+        if within == 0 or self._images is None:
+            self._images = self.batches.epoch(epoch, within)
+        return next(self._images)
+
+    @torch.no_grad()
+    def error_percent(self, batches: Batches) -> float:
+        """Return the share of images of a set that the network puts into a wrong class, in percent."""
+        self.network.eval()
+        wrong = images = 0
+        for some, labels in batches.all():
+            with torch.autocast(self.device.type, dtype=self.autocast, enabled=self.autocast is not None):
+                output = self.network(some.to(self.device))
+            wrong += int((output.argmax(dim=1).cpu() != labels).sum())
+            images += len(labels)
+        return 100.0 * wrong / images
+
+    def state(self) -> dict[str, Any]:
+        """Return all that the rest of the run depends on."""
+        return {
+            "step": self.step,
+            "network": self.network.state_dict(),
+            "updater": self.updater.optimizer.state_dict(),
+            "seen": dict(self._seen),
+            "tally": vars(self.tally).copy(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a state."""
+        self.network.load_state_dict(state["network"])
+        self.updater.optimizer.load_state_dict(state["updater"])
+        self.step, self._seen, self.tally = state["step"], dict(state["seen"]), Tally(**state["tally"])
+        self._images = None

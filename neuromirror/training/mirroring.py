@@ -1,0 +1,83 @@
+"""How much a network mirrors: examples to a turn, and the memory of B."""
+
+from __future__ import annotations
+
+import math
+
+from neuromirror.backends.torch.network import Network
+from neuromirror.circuit.description import Training
+from neuromirror.circuit.geometry import fan_in
+from neuromirror.errors import RequestError
+from neuromirror.measure.theory import effective_examples, rate_angle_deg
+from neuromirror.plan import Learner, ModePlan
+from neuromirror.rules.updater import Step
+
+FEWEST = 2
+"""Examples of a turn: the mean of one example is the example."""
+
+LONGEST = 100.0
+"""How many times longer than its own the memory gets at most, where it follows the learning rate."""
+
+
+def examples_of(network: Network, mode: ModePlan, training: Training) -> int:
+    """Return the examples of one turn of a mirror mode.
+
+    With ``mirror_angle_deg`` they are as many as bring the B that needs most of them to that angle in the steady state,
+    by the law of `rate_angle_deg`: of examples and positions together a B needs in proportion to its fan-in.
+    """
+    if training.mirror_angle_deg is None:
+        return training.mirror_examples or training.batch
+    return max(FEWEST, *(_needed(network, one, training.mirror_angle_deg, mode.window_s) for one in mode.learners))
+
+
+def _needed(network: Network, learner: Learner, angle_deg: float, window_s: float) -> int:
+    updater = learner.rule.updater
+    if updater.memory is not None:
+        raise RequestError(
+            f"training.mirror_angle_deg: rule '{learner.rule.name}' has a memory, which sets the angle whatever the "
+            "examples of a turn. Give the rule a rate and a decay, or leave the angle out."
+        )
+    inputs, positions, law = _layer(network, learner)
+    forgetting = 1 - updater.step(examples_seen=0, examples=1, window_s=window_s).keep
+    # tan² of the angle is as the inverse of the examples.
+    of_one = math.tan(math.radians(rate_angle_deg(inputs, effective_examples(1, forgetting, positions), law)))
+    return math.ceil((of_one / math.tan(math.radians(angle_deg))) ** 2)
+
+
+def predicted_angle_deg(network: Network, learner: Learner, examples: int, window_s: float) -> float | None:
+    """Return the angle of a B in the steady state of mirroring, while its W stands still; None where B forgets nothing.
+
+    The law is that of Gaussian noise without biases; see `rate_angle_deg`.
+    """
+    inputs, positions, law = _layer(network, learner)
+    step = learner.rule.updater.step(examples_seen=10**15, examples=examples, window_s=window_s)
+    if not 0 < 1 - step.keep <= 1:
+        return None
+    return rate_angle_deg(inputs, effective_examples(examples, 1 - step.keep, positions), law)
+
+
+def _layer(network: Network, learner: Learner) -> tuple[int, int, str]:
+    """Return fan-in and positions of the W that a B mirrors, and which law its cells obey."""
+    plan = network.plan
+    described, w = plan.description, plan.mirrors[learner.name]
+    upper = described.populations[described.projections[w].target]
+    activation = described.cells[upper.cell].activation
+    # There is a law of ReLU and one of linear cells; tanh is nearer to the linear one.
+    law = "linear" if activation in ("linear", "tanh") else "relu"
+    return fan_in(described.projections[w], plan.weight_shapes[w]), math.prod(upper.shape[1:]), law
+
+
+def shortened(step: Step, factor: float) -> Step:
+    """Return a step that takes a part of its size, so that the memory of B is longer by as much.
+
+    Where W moves more slowly, a longer memory finds its B better and lags no more. It is at most `LONGEST` times as
+    long.
+
+    Parameters
+    ----------
+    step : Step
+    factor : float
+        0 to 1.
+    """
+    factor = max(factor, 1 / LONGEST)
+    return Step(keep=1 - (1 - step.keep) * factor, step=step.step * factor)

@@ -1,0 +1,85 @@
+"""The optimizer of what learns awake: one group of parameters for each rule of the circuit, with its updater."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from neuromirror.backends.torch.network import Network
+from neuromirror.circuit.description import Training, Updater
+from neuromirror.training.rates import peak_rate
+from neuromirror.training.roles import Roles
+
+
+class ForwardUpdater:
+    """Nesterov's or plain gradient descent of what learns awake (eq. 4), as `torch.optim.SGD` does it.
+
+    Parameters
+    ----------
+    network : Network
+        Arrays of it that no rule teaches are frozen.
+    roles : Roles
+    training : Training
+        For the peak of the learning rates.
+    """
+
+    def __init__(self, network: Network, roles: Roles, training: Training) -> None:
+        self.network, self.roles = network, roles
+        taught = {**roles.forward, **roles.kolen_pollack}
+        arrays: dict[str, list[Tensor]] = {}
+        for name, rule in taught.items():
+            arrays.setdefault(rule, []).extend(_arrays(network, name))
+        for parameter in set(network.parameters()) - {one for group in arrays.values() for one in group}:
+            parameter.requires_grad_(False)
+        rules = network.plan.description.rules
+        groups = [{"params": some, **_options(rules[rule].updater, training)} for rule, some in arrays.items()]
+        self.optimizer = torch.optim.SGD(groups)
+
+    def step(self, factor: float) -> None:
+        """Update every array from its gradient, at a part of the peak learning rate, and clear the gradients.
+
+        Kolen-Pollack: B takes the step of its W, which is the product of the same two signals.
+        """
+        for w, layer in self.network.weighted():
+            if self.network.feedback_of.get(w) in self.roles.kolen_pollack and layer.weight.grad is not None:
+                grad = layer.weight.grad
+                layer.feedback.grad = (grad.T if grad.ndim == 2 else grad).clone()
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["peak"] * factor
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+
+
+def _arrays(network: Network, name: str) -> Iterator[Tensor]:
+    """Yield what is meant by the name of a learner."""
+    population, _, part = name.rpartition(".")
+    if part == "bias" and population in network.biases:
+        yield network.biases[population]
+    elif part == "norm" and population in network.norms:
+        yield from network.norms[population].parameters()
+    elif name in network.projections:
+        yield from (p for key, p in network.projections[name].named_parameters() if key == "weight")
+    else:
+        yield from (layer.feedback for w, layer in network.weighted() if network.feedback_of.get(w) == name)
+
+
+def _options(updater: Updater, training: Training) -> dict[str, float | bool]:
+    rate = updater.rate or 0.0
+    decay = updater.decay
+    if updater.kind == "plain" and not updater.decay_times_rate:
+        decay = decay / rate if rate else 0.0
+    peak = peak_rate(rate, training)
+    return {
+        "lr": peak,
+        "peak": peak,
+        "momentum": updater.momentum,
+        "nesterov": updater.nesterov and updater.momentum > 0,
+        "weight_decay": decay,
+    }
+
+
+def frozen(network: nn.Module) -> list[str]:
+    """Return the names of the parameters that nothing teaches."""
+    return [name for name, parameter in network.named_parameters() if not parameter.requires_grad]

@@ -1,0 +1,123 @@
+"""What the modes of a circuit are to training: the one in which it learns its task, and those in which it mirrors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from neuromirror.circuit.capabilities import TRAINING, unsupported
+from neuromirror.circuit.description import Description, Updater
+from neuromirror.circuit.rules import drive_of
+from neuromirror.errors import CircuitError, Problem
+from neuromirror.plan import ModePlan, Plan
+from neuromirror.rules.library import library
+
+
+@dataclass(frozen=True, kw_only=True)
+class Roles:
+    """The modes of a circuit that learns from images.
+
+    Attributes
+    ----------
+    engaged : ModePlan
+        The mode that compares the output with the target.
+    mirrors : tuple of ModePlan
+        The modes in which some B learns from noise, in the order of the file; they take turns.
+    forward : mapping of str to str
+        The rule of every array that learns awake: W's, ``X.bias`` and ``X.norm``.
+    kolen_pollack : mapping of str to str
+        The rule of every B that takes the steps of its W.
+    """
+
+    engaged: ModePlan
+    mirrors: tuple[ModePlan, ...]
+    forward: Mapping[str, str]
+    kolen_pollack: Mapping[str, str]
+
+    @property
+    def on(self) -> frozenset[str]:
+        """The projections that carry signals and errors awake."""
+        return frozenset(axons.name for group in self.engaged.synapses.values() for axons in group)
+
+
+def roles_of(plan: Plan) -> Roles:
+    """Find the roles of a circuit's modes.
+
+    Raises
+    ------
+    CircuitError
+        If training cannot be done with the circuit, with everything that stands in its way.
+    """
+    described = plan.description
+    problems = unsupported(described, TRAINING, plan.circuit.place)
+    comparing = [name for name, mode in described.modes.items() if mode.compare]
+    if len(comparing) != 1:
+        message = (
+            f"training needs one mode that compares the output with the target; this circuit has {len(comparing)}. "
+            'Say compare = { d_head = "head - target" } in one.'
+        )
+        raise CircuitError([*problems, Problem(name="training", path="modes", message=message)])
+    problems += [*_learning(described, comparing[0], plan), *_built(described, comparing[0])]
+    if problems:
+        raise CircuitError(problems)
+    mirroring = [
+        mode
+        for name, mode in plan.modes.items()
+        if name != comparing[0] and mode.noise and any(one.name in plan.mirrors for one in mode.learners)
+    ]
+    learn = described.modes[comparing[0]].learn
+    return Roles(
+        engaged=plan.modes[comparing[0]],
+        mirrors=tuple(mirroring),
+        forward={name: rule for name, rule in learn.items() if name not in plan.mirrors},
+        kolen_pollack={name: rule for name, rule in learn.items() if name in plan.mirrors},
+    )
+
+
+def _problem(path: str, message: str) -> Problem:
+    return Problem(name="training", path=path, message=message)
+
+
+def _learning(described: Description, engaged: str, plan: Plan) -> list[Problem]:
+    """Report what learns awake by a rule that training has no way to compute."""
+    known, found = library(), list[Problem]()
+    for name, rule in described.modes[engaged].learn.items():
+        is_weight = name in described.projections
+        wanted = "kolen_pollack" if name in plan.mirrors else "forward" if is_weight else "bias"
+        expression = drive_of(described.rules[rule].drive, described.rules[rule].constants)
+        if expression.text != known[wanted].drive:
+            message = (
+                f"{name} learns awake by the drive '{described.rules[rule].drive}'. In training it learns by "
+                f"'{wanted}', the gradient that the feedback path brings. Use drive = \"{wanted}\"."
+            )
+            found.append(_problem(f"rules.{rule}.drive", message))
+        found += _updater(described.rules[rule].updater, rule)
+    return list(dict.fromkeys(found))
+
+
+def _updater(updater: Updater, rule: str) -> list[Problem]:
+    path = f"rules.{rule}.updater"
+    if updater.memory is not None:
+        return [_problem(path, "what learns awake has a rate and decay in training, no memory. Say rate = 0.1.")]
+    return []
+
+
+def _built(described: Description, engaged: str) -> list[Problem]:
+    """Report what a network of torch would pass over."""
+    found = []
+    for name, p in described.projections.items():
+        if p.mask is not None:
+            found.append(_problem(f"projections.{name}.mask", "training has no masks. Take it out, or use 'run'."))
+        if p.permutation is not None:
+            message = "training has no permuted cross-projections. Take it out, or use 'run'."
+            found.append(_problem(f"projections.{name}.permutation", message))
+    on = set(described.modes[engaged].on)
+    lacking = [n for n, p in described.projections.items() if p.role in ("gate", "error") and n not in on]
+    lacking += [n for n, p in described.projections.items() if p.mirrors in on and n not in on]
+    if lacking:
+        message = (
+            f"{', '.join(sorted(lacking)[:3])} {'is' if len(lacking) == 1 else 'are'} not on. In training errors pass "
+            'through every B and gate of the network. Add "@feedback", "@gate" and "@error".'
+        )
+        found.append(_problem(f"modes.{engaged}.on", message))
+    return found

@@ -1,0 +1,286 @@
+"""A training run with its record: what is measured after every epoch, checkpoints, and going on from one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from neuromirror.backends.torch.network import Network
+from neuromirror.data.batches import Batches
+from neuromirror.data.load import Data
+from neuromirror.errors import RunError
+from neuromirror.plan import FloatArray, Plan, transport
+from neuromirror.record.manifest import PhaseEntry
+from neuromirror.record.store import RunWriter
+from neuromirror.schedule import window_s
+from neuromirror.simulation import alignment_of
+from neuromirror.training import checkpoint
+from neuromirror.training.deltas import delta_angles
+from neuromirror.training.loop import Tally, Trainer
+from neuromirror.training.settings import Settings
+
+CHECKPOINTS = "checkpoints"
+"""Folder of a run directory."""
+
+Progress = Callable[[float, float], None]
+
+
+class Session:
+    """One run.
+
+    Parameters
+    ----------
+    trainer : Trainer
+        At its beginning.
+    data : Data
+    size : (int, int)
+        Of the images.
+    settings : Settings
+    writer : RunWriter
+        Of a record without rows, or of one that goes on.
+    """
+
+    def __init__(
+        self, trainer: Trainer, data: Data, size: tuple[int, int], settings: Settings, writer: RunWriter
+    ) -> None:
+        self.trainer, self.data, self.size, self.settings, self.writer = trainer, data, size, settings, writer
+        self.plan: Plan = trainer.network.plan
+        self.rows, self.last = 0, dict[str, Any]()
+        self.began_s, self.first_step, self.measuring_s = time.perf_counter(), trainer.step, 0.0
+        self._board: Any = None
+
+    # ---- the course of it -------------------------------------------------------------------------------------------
+
+    def run(self, progress: Progress) -> None:
+        """Train to the end, measuring after every epoch, and close the record.
+
+        Raises
+        ------
+        RunError
+            If the loss or a weight is no longer finite; the record up to there is kept.
+        """
+        trainer, saved_s = self.trainer, time.perf_counter()
+        self.began_s, self.first_step = saved_s, trainer.step
+        complete = False
+        try:
+            if trainer.step == 0:
+                self._row()
+            while trainer.step < trainer.length.total:
+                trainer.advance()
+                if self._is_due():
+                    self._row()
+                steps, now = self.settings.checkpoint_steps, time.perf_counter()
+                if now - saved_s > self.settings.checkpoint_s or (steps and trainer.step % steps == 0):
+                    self.save()
+                    saved_s = time.perf_counter()
+                progress(trainer.step, trainer.length.total)
+            complete = True
+        finally:
+            if not complete and trainer.step:
+                self.save()
+            self._close(complete=complete)
+
+    def save(self) -> None:
+        """Write a checkpoint."""
+        state = {**self.trainer.state(), "rows": self.rows, "last": self.last, "data_sha256": self.data.sha256}
+        checkpoint.save(self.writer.path / CHECKPOINTS, self.trainer.step, state)
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.trainer.restore(state)
+        self.rows, self.last = state["rows"], state["last"]
+
+    def _is_due(self) -> bool:
+        step, length = self.trainer.step, self.trainer.length
+        return step % length.epoch == 0 or step in (length.mirror, length.total)
+
+    def _close(self, *, complete: bool) -> None:
+        if self._board is not None:
+            self._board.close()
+        if not self.rows:
+            self.writer.discard()
+            return
+        self.writer.timings(self.timings())
+        if complete:
+            self.writer.finish(self.summary())
+        else:
+            self.writer.interrupt()
+
+    # ---- what is measured -------------------------------------------------------------------------------------------
+
+    def _row(self) -> None:
+        """Measure, and add a row to the metrics; keep the weights where a phase ends."""
+        started = time.perf_counter()
+        trainer, length = self.trainer, self.trainer.length
+        arrays = arrays_of(trainer.network)
+        mode, examples = self._mode(), trainer.step * trainer.training.batch
+        row: dict[str, Any] = {
+            "phase": len(phases_of(trainer)) - 1 if mode != "mirroring" else 0,
+            "mode": mode,
+            "examples": examples,
+            "t_s": round(examples * self._window_s(), 9),
+            "step": trainer.step,
+            "epoch": trainer.epoch,
+            "rate_factor": trainer.rate_factor,
+            **alignment_of(self.plan, arrays),
+        }
+        if trainer.tally.images:
+            row["loss"] = trainer.tally.loss / trainer.tally.images
+            row["train_error_percent"] = 100.0 * trainer.tally.wrong / trainer.tally.images
+        if trainer.step == 0 or trainer.step > length.mirror:
+            row |= self._errors()
+        if self.settings.delta_images:
+            found = self._deltas()
+            row["delta_angles_deg"], row["delta_angles_by_example_deg"] = found.vector, found.examples
+        trainer.tally = Tally()
+        self.writer.metrics(row)
+        self._show(row)
+        self.rows, self.last = self.rows + 1, row
+        if trainer.step in (0, length.mirror, length.total):
+            forward = {name: array for name, array in arrays.items() if name not in self.plan.mirrors}
+            self.writer.weights(examples, forward, {name: arrays[name] for name in self.plan.mirrors})
+        self.measuring_s += time.perf_counter() - started
+        lost = next((name for name in sorted(arrays) if not np.isfinite(arrays[name]).all()), None)
+        if lost is not None:
+            raise RunError(
+                f"{lost} is no longer finite after {trainer.step} steps. Lower the rate of the rule that teaches it."
+            )
+
+    def _mode(self) -> str:
+        return "mirroring" if self.trainer.step <= self.trainer.length.mirror else self.trainer.roles.engaged.name
+
+    def _window_s(self) -> float:
+        described = self.plan.description
+        return window_s(described, described.modes[self.trainer.roles.engaged.name])
+
+    def _errors(self) -> dict[str, float]:
+        """Evaluate: on the validation images where there are some, else on the test images; at the end on both."""
+        at_end = self.trainer.step == self.trainer.length.total
+        sets = {"validation": self.data.validation, "test": self.data.test}
+        wanted = ["validation"] if self.data.validation is not None else ["test"]
+        wanted += ["test"] if at_end and "test" not in wanted else []
+        found = {}
+        for part in wanted:
+            images = sets[part]
+            assert images is not None
+            batches = Batches(images, self.data, batch=min(250, len(images)), size=self.size)
+            found[f"{part}_error_percent"] = self.trainer.error_percent(batches)
+        return found
+
+    def _deltas(self) -> Any:
+        """Measure δ on the first of the training images, the same in every epoch."""
+        part = Batches(
+            self.data.train, self.data, batch=min(self.settings.delta_images, len(self.data.train)), size=self.size
+        )
+        images, labels = next(part.all())
+        device = self.trainer.device
+        like = next(self.trainer.network.parameters())
+        return delta_angles(self.trainer.network, images.to(device, like.dtype), labels.to(device), self.trainer.loss)
+
+    def timings(self) -> dict[str, float]:
+        """Return what took how long, in seconds of the clock, and images per second of the engaged steps."""
+        trainer, wall_s = self.trainer, time.perf_counter() - self.began_s
+        engaged = max(0, trainer.step - max(self.first_step, trainer.length.mirror))
+        training_s = max(wall_s - self.measuring_s, 1e-9)
+        return {
+            "wall_s": wall_s,
+            "measuring_s": self.measuring_s,
+            "waiting_for_data_s": trainer.batches.waited_s,
+            "mirroring_s": trainer.mirroring_s,
+            "images_per_s": engaged * trainer.training.batch / training_s,
+        }
+
+    def describe(self, done: float, total: float) -> str:
+        """Return what a progress line says."""
+        trainer, timings = self.trainer, self.timings()
+        epochs = trainer.length.total / trainer.length.epoch
+        said = [f"epoch {trainer.epoch:.2f} of {epochs:g}"]
+        if trainer.step > trainer.length.mirror:
+            if (loss := self.last.get("loss")) is not None:
+                said.append(f"loss {loss:.3f}")
+            wrong = [
+                f"{part[:-14]} error {self.last[part]:.1f}%" for part in self.last if part.endswith("_error_percent")
+            ]
+            said += wrong[-1:]
+            said.append(f"{timings['images_per_s']:.0f} images/s")
+            said.append(f"data {100 * timings['waiting_for_data_s'] / timings['wall_s']:.0f}%")
+            said.append(f"mirroring {100 * timings['mirroring_s'] / timings['wall_s']:.0f}%")
+        else:
+            said.append("mirroring alone")
+        return ", ".join(said)
+
+    def summary(self) -> dict[str, Any]:
+        """Return what ``--json`` prints of a run."""
+        trainer, plan = self.trainer, self.plan
+        return {
+            "circuit_sha256": plan.circuit.sha256,
+            "protocol_sha256": plan.circuit.protocol_sha256,
+            "data": self.data.name,
+            "data_sha256": self.data.sha256,
+            "backend": "torch",
+            "seed": plan.seed,
+            "method": self.settings.method or "as the file says",
+            "epochs": trainer.epoch,
+            "steps": trainer.step,
+            "examples": self.last["examples"],
+            "simulated_s": self.last["t_s"],
+            "matrix_angles_deg": self.last["angles_deg"],
+            "gain": self.last["gain"],
+            "delta_angles_deg": self.last.get("delta_angles_deg", {}),
+            "top1_error_percent": self.last.get("test_error_percent"),
+            "validation_error_percent": self.last.get("validation_error_percent"),
+        }
+
+    def _show(self, row: Mapping[str, Any]) -> None:
+        """Write a row for TensorBoard."""
+        if not self.settings.tensorboard:
+            return
+        if self._board is None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._board = SummaryWriter(str(self.writer.path / "tensorboard"), purge_step=row["step"])
+        for name, value in row.items():
+            values = value if isinstance(value, Mapping) else {"": value}
+            for key, number in values.items():
+                if isinstance(number, float) and np.isfinite(number):
+                    self._board.add_scalar(f"{name}/{key}" if key else name, number, row["step"])
+        self._board.flush()
+
+
+def arrays_of(network: Network) -> dict[str, FloatArray]:
+    """Return every W, bias and B of a network by its name in the circuit, a transported B as it is used."""
+    plan, arrays = network.plan, dict[str, FloatArray]()
+    for w, layer in network.weighted():
+        arrays[w] = _numbers(layer.weight)
+        if layer.feedback is not None:
+            arrays[network.feedback_of[w]] = _numbers(layer.feedback)
+    arrays |= {f"{name}.bias": _numbers(bias) for name, bias in network.biases.items()}
+    return transport(plan, arrays, arrays, {})
+
+
+def _numbers(tensor: torch.Tensor) -> FloatArray:
+    return tensor.detach().to(device="cpu", dtype=torch.float64).numpy().copy()
+
+
+def phases_of(trainer: Trainer) -> tuple[PhaseEntry, ...]:
+    """Return the stretches of a run as the manifest has them: mirroring alone, then learning."""
+    length, batch = trainer.length, trainer.training.batch
+    described = trainer.network.plan.description
+    engaged = trainer.roles.engaged.name
+    window = window_s(described, described.modes[engaged])
+    parts = [("mirroring", 0, length.mirror), (engaged, length.mirror, length.total)]
+    return tuple(
+        PhaseEntry(
+            mode=mode,
+            start_s=round(first * batch * window, 9),
+            stop_s=round(last * batch * window, 9),
+            first_example=first * batch,
+            examples=(last - first) * batch,
+        )
+        for mode, first, last in parts
+        if last > first
+    )

@@ -1,0 +1,334 @@
+"""Trains circuits on images: prepares data and network, runs the session, goes on with runs that were cut short."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from neuromirror import seeds
+from neuromirror.backends.torch.network import Network
+from neuromirror.circuit.circuit import Circuit
+from neuromirror.circuit.description import Description, Training
+from neuromirror.circuit.fit import ends, flat_side, forward_path
+from neuromirror.circuit.load import load
+from neuromirror.data.batches import Batches
+from neuromirror.data.load import Data, load_data
+from neuromirror.errors import RequestError
+from neuromirror.plan import Plan
+from neuromirror.record.store import RunWriter, check_free
+from neuromirror.result import Run, open_run
+from neuromirror.simulation import manifest_of, run_folders
+from neuromirror.training import checkpoint
+from neuromirror.training.loop import Trainer
+from neuromirror.training.mirroring import predicted_angle_deg
+from neuromirror.training.roles import roles_of
+from neuromirror.training.session import CHECKPOINTS, Session, phases_of
+from neuromirror.training.settings import DTYPES, FILE, Settings, device_of
+
+Progress = Callable[[float, float], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A circuit and the images that it is fitted to."""
+
+    circuit: Circuit
+    data: Data
+    size: tuple[int, int]
+
+    def trainer(self, seed: int, settings: Settings) -> Trainer:
+        """Return a run at its beginning."""
+        plan = Plan(self.circuit, seeds.checked_seed(seed))
+        roles, training = roles_of(plan), plan.description.training or Training()
+        network = Network(plan, roles.on).to(device=device_of(settings.device), dtype=DTYPES[settings.dtype])
+        if settings.channels_last:
+            network = network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        batches = Batches(
+            self.data.train,
+            self.data,
+            batch=training.batch,
+            size=self.size,
+            augment=training.augment,
+            seed=plan.seed,
+            workers=settings.workers,
+            pin_memory=device_of(settings.device).type == "cuda",
+        )
+        return Trainer(
+            network,
+            roles,
+            training,
+            batches,
+            autocast=torch.bfloat16 if settings.bf16 else None,
+            compiled=settings.compiled,
+        )
+
+
+def train(
+    circuit: Circuit | str | Path,
+    *,
+    data: str | Path = "digits",
+    method: str | None = None,
+    seed: int = 0,
+    out: Path | str | None = None,
+    figures: bool = True,
+    **settings: Any,
+) -> Run:
+    """Teach a circuit to tell images apart (section 7).
+
+    Parameters
+    ----------
+    circuit : Circuit, str or Path
+        A circuit, its file, or the name of a shipped one. Its number of classes and of input channels becomes that of
+        the data, whose images are resized to its input.
+    data : str or Path
+        ``"digits"``, ``"synthetic"``, or a directory of class folders.
+    method : {"wm", "fa", "kp", "bp", "ss"}, optional
+        The overlay; as the file says where left out.
+    seed : int
+        Root of all random streams.
+    out : path, optional
+        The run directory itself; ``runs/NAME-DATA-seedN`` by default, numbered where it is taken.
+    figures : bool
+        Whether to draw the figures.
+    **settings
+        See `neuromirror.training.settings.Settings`.
+
+    Returns
+    -------
+    Run
+        The record, opened.
+
+    Raises
+    ------
+    CircuitError
+        If the circuit has errors, or what cannot be trained.
+    RequestError
+        If the data cannot be used, an option is wrong, or the run directory is taken.
+    RunError
+        If the loss or a weight is no longer finite; the record up to there is kept.
+    """
+    try:
+        chosen = Settings(data=str(data), method=method, **settings)
+    except TypeError as error:
+        raise RequestError(f"train: {error}. See neuromirror.training.settings.Settings.") from error
+    return train_seeds(circuit, seeds_=[seed], out=out, settings=chosen, figures=figures)[0]
+
+
+def train_seeds(
+    circuit: Circuit | str | Path,
+    *,
+    seeds_: Sequence[int],
+    out: Path | str | None = None,
+    settings: Settings,
+    figures: bool = True,
+    announce: Callable[[str], None] = lambda _: None,
+    progress: Callable[[Session], Progress] = lambda _: lambda done, total: None,
+) -> list[Run]:
+    """Train once for each seed; see `train`.
+
+    With several seeds ``out`` names the directory that holds a run directory ``seed-N`` for each.
+    """
+    prepared = prepare(circuit, settings)
+    if not seeds_ or len(set(seeds_)) < len(seeds_):
+        raise RequestError(f"seeds {list(seeds_)}: expected one or more seeds, each once.")
+    folders = run_folders(f"{prepared.circuit.name}-{prepared.data.name}", list(seeds_), out)
+    for folder in folders:
+        check_free(folder)
+    runs = []
+    for seed, folder in zip(seeds_, folders, strict=True):
+        with deterministic():
+            session = _begin(prepared, prepared.trainer(seed, settings), settings, folder)
+            announce(said_of(session.trainer, prepared, settings))
+            session.run(progress(session))
+        runs.append(_opened(folder, figures))
+    return runs
+
+
+def resume(
+    folder: Path | str,
+    *,
+    figures: bool = True,
+    announce: Callable[[str], None] = lambda _: None,
+    progress: Callable[[Session], Progress] = lambda _: lambda done, total: None,
+) -> Run:
+    """Go on with a run that was cut short, to the same end that it would have had.
+
+    Parameters
+    ----------
+    folder : path
+        The run directory.
+
+    Raises
+    ------
+    RequestError
+        If it is none of `train`, is complete, or its data has changed.
+    """
+    folder = Path(folder)
+    settings = Settings.read(folder)
+    manifest = open_run(folder).manifest
+    if manifest.complete:
+        raise RequestError(f"{folder}: this run is complete. Train again with another --out for more.")
+    circuit = load(folder / "circuit.toml")
+    prepared = prepare(circuit, settings, overlaid=True)
+    if prepared.circuit.sha256 != manifest.circuit_sha256:
+        raise RequestError(f"{folder}/circuit.toml: another circuit than the run began with. Restore the file.")
+    with deterministic():
+        trainer = prepared.trainer(manifest.seed, settings)
+        state = checkpoint.newest(folder / CHECKPOINTS)
+        if state is not None and state["data_sha256"] != prepared.data.sha256:
+            raise RequestError(f"{settings.data}: other images than the run began with. Restore them, or train anew.")
+        session = Session(
+            trainer,
+            prepared.data,
+            prepared.size,
+            settings,
+            RunWriter.reopen(folder, 0 if state is None else state["rows"]),
+        )
+        if state is not None:
+            session.restore(state)
+        announce(f"{folder}: goes on after step {trainer.step} of {trainer.length.total}")
+        session.run(progress(session))
+    return _opened(folder, figures)
+
+
+def evaluate(folder: Path | str) -> dict[str, float]:
+    """Return the error of the newest checkpoint of a run on each part of its data, in percent; nothing is trained."""
+    folder = Path(folder)
+    settings = Settings.read(folder)
+    prepared = prepare(load(folder / "circuit.toml"), settings, overlaid=True)
+    state = checkpoint.newest(folder / CHECKPOINTS)
+    if state is None:
+        raise RequestError(f"{folder}: there is no checkpoint in it. Train first.")
+    trainer = prepared.trainer(open_run(folder).manifest.seed, settings)
+    trainer.restore({key: state[key] for key in ("network", "updater", "step", "seen", "tally")})
+    parts = {"validation": prepared.data.validation, "test": prepared.data.test}
+    return {
+        f"{part}_error_percent": trainer.error_percent(
+            Batches(images, prepared.data, batch=min(250, len(images)), size=prepared.size)
+        )
+        for part, images in parts.items()
+        if images is not None
+    }
+
+
+def prepare(circuit: Circuit | str | Path, settings: Settings, *, overlaid: bool = False) -> Prepared:
+    """Load the data, and fit the circuit to it.
+
+    Parameters
+    ----------
+    circuit : Circuit, str or Path
+    settings : Settings
+    overlaid : bool
+        Whether the circuit is that of the method already.
+    """
+    settings.check()
+    device_of(settings.device)
+    circuit = circuit if isinstance(circuit, Circuit) else load(circuit)
+    circuit.check()
+    if settings.method is not None and not overlaid:
+        circuit = circuit.method(settings.method)
+    shape = _input_shape(circuit.description)
+    size = shape[1:] if len(shape) == 3 else _flat_size(circuit.description, shape[0])
+    data = load_data(
+        settings.data,
+        size=size,
+        train_images=settings.train_images,
+        validation_images=settings.validation_images,
+        test_images=settings.test_images,
+    )
+    if len(shape) == 1 and data.channels * size[0] * size[1] != shape[0]:
+        side = flat_side(shape[0], data.channels)
+        if side is None:
+            raise RequestError(
+                f"data '{data.name}': its images have {data.channels} channels, and no square of them fills the "
+                f"{shape[0]} cells of the input. Use another data set, or give the input that many cells."
+            )
+        size = (side, side)
+        data = load_data(
+            settings.data,
+            size=size,
+            train_images=settings.train_images,
+            validation_images=settings.validation_images,
+            test_images=settings.test_images,
+        )
+    channels = data.channels if len(shape) == 3 else None
+    return Prepared(circuit=circuit.fitted(channels=channels, classes=len(data.classes)), data=data, size=size)
+
+
+def planned(circuit: Circuit | str | Path, settings: Settings, seed: int = 0) -> str:
+    """Return what a run would be: its steps, its images, and how often and how well each B would mirror."""
+    prepared = prepare(circuit, settings)
+    trainer = prepared.trainer(seed, settings)
+    lines = [said_of(trainer, prepared, settings)]
+    for mode in trainer.roles.mirrors:
+        examples = trainer.examples[mode.name]
+        for one in mode.learners:
+            angle = predicted_angle_deg(trainer.network, one, examples, mode.window_s)
+            expected = "" if angle is None else f", {angle:.1f}° expected while W stands still"
+            lines.append(f"{mode.name}: {one.name} learns from {examples} examples a turn{expected}")
+    return "\n".join(lines)
+
+
+def said_of(trainer: Trainer, prepared: Prepared, settings: Settings) -> str:
+    """Return the line that begins a run: what will be done, on what."""
+    length = trainer.length
+    images, test = len(prepared.data.train), len(prepared.data.test)
+    mirrored = f", the first {length.mirror} of mirroring alone" if length.mirror else ""
+    threads = torch.get_num_threads()
+    return (
+        f"{prepared.circuit.name}: {length.total} steps of {trainer.training.batch} images{mirrored}; "
+        f"{prepared.data.name}, {images} images to learn from and {test} to test; "
+        f"torch ({trainer.device}, {settings.dtype}, {threads} thread{'' if threads == 1 else 's'}), "
+        f"seed {trainer.network.plan.seed}"
+    )
+
+
+@contextmanager
+def deterministic() -> Iterator[None]:
+    """Let torch use only algorithms that give the same numbers again, where it has some."""
+    held, warned = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_available())
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(held, warn_only=warned)
+
+
+def _begin(prepared: Prepared, trainer: Trainer, settings: Settings, folder: Path) -> Session:
+    plan, roles = trainer.network.plan, trainer.roles
+    learned = {*roles.forward, *roles.kolen_pollack, *(one.name for mode in roles.mirrors for one in mode.learners)}
+    target = f"{trainer.device}, {settings.dtype}"
+    manifest = manifest_of(plan, backend="torch", target=target, phases=phases_of(trainer), learned=learned)
+    versions = {**manifest.versions, "torchvision": importlib.import_module("torchvision").__version__}
+    files = prepared.circuit.to_files("circuit")
+    text = files.pop("circuit.toml").decode()
+    manifest = type(manifest)(**{**vars(manifest), "versions": versions})
+    writer = RunWriter.create(folder, manifest, text, {**files, FILE: settings.to_json().encode()})
+    return Session(trainer, prepared.data, prepared.size, settings, writer)
+
+
+def _opened(folder: Path, figures: bool) -> Run:
+    record = open_run(folder)
+    if figures:
+        record.save_figures()
+    return record
+
+
+def _input_shape(described: Description) -> tuple[int, ...]:
+    shape = described.populations[ends(forward_path(described))[0]].shape
+    if len(shape) not in (1, 3):
+        raise RequestError(f"the input has shape {shape}. Training wants (channels, height, width) or (cells,).")
+    return shape
+
+
+def _flat_size(described: Description, cells: int) -> tuple[int, int]:
+    side = flat_side(cells, 1) or flat_side(cells, 3)
+    if side is None:
+        raise RequestError(f"the input has {cells} cells, which no square image fills. Give it 64, or another square.")
+    return (side, side)
