@@ -19,7 +19,8 @@ WARNED = {"chain6_together", "chain6_single"}
 
 def test_all_are_there() -> None:
     chains = {"chain4", "chain6", "chain6_alternate", "chain6_together", "chain6_single"}
-    assert {"figure1", "figure1_push_pull", "resnet18", "resnet20", "resnet50", *chains} <= set(NAMES)
+    residual = {"resnet18", "resnet20", "resnet50", "resnet18_norm_first", "resnet50_norm_first"}
+    assert {"figure1", "figure1_push_pull", *residual, *chains} <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -50,7 +51,14 @@ def test_a_backend_runs_it_or_refuses_each_feature_once(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "parameters", "arrays"),
-    [("resnet18", 11_689_512, 21), ("resnet50", 25_557_032, 54), ("figure1", 8, 1), ("chain4", 3 * 420, 3)],
+    [
+        ("resnet18", 11_689_512, 21),
+        ("resnet50", 25_557_032, 54),
+        ("resnet18_norm_first", 11_689_512, 21),
+        ("resnet50_norm_first", 25_557_032, 54),
+        ("figure1", 8, 1),
+        ("chain4", 3 * 420, 3),
+    ],
 )
 def test_the_forward_path_has_the_published_size(name: str, parameters: int, arrays: int) -> None:
     """He et al. 2016, as torchvision counts them: weights, biases of the head, gains and shifts of batch norm."""
@@ -64,7 +72,23 @@ def test_resnet20_has_the_size_of_its_paper() -> None:
     assert arrays == 20 + 2
 
 
-@pytest.mark.parametrize("name", ["resnet18", "resnet20", "resnet50"])
+@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
+def test_norm_first_is_the_same_circuit_in_another_order(name: str) -> None:
+    after, before = nm.load(name).description, nm.load(f"{name}_norm_first").description
+    assert {p.norm.when for p in before.populations.values() if p.norm is not None} == {"before"}
+    assert {p.join for p in before.projections.values() if p.connector == "shortcut"} == {"before"}
+    populations = {
+        key: p if p.norm is None else p.model_copy(update={"norm": p.norm.model_copy(update={"when": "before"})})
+        for key, p in after.populations.items()
+    }
+    projections = {
+        key: p if p.join is None else p.model_copy(update={"join": "before"}) for key, p in after.projections.items()
+    }
+    changed = {"populations": populations, "projections": projections, "name": before.name, "about": before.about}
+    assert after.model_copy(update=changed) == before
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("resnet")])
 def test_every_weight_but_the_first_is_mirrored_by_turns(name: str) -> None:
     found = nm.load(name).description
     weights = {n for n, p in found.projections.items() if p.weight is not None and p.mirrors is None}
