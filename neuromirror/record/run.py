@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import zipfile
 import zlib
@@ -235,10 +236,12 @@ class Run:
             try:
                 with safetensors.safe_open(file, framework="numpy") as arrays:
                     names = arrays.keys()
-                    if name in names:
-                        return arrays.get_tensor(name)
-                    known += names
-            except (OSError, safetensors.SafetensorError) as error:
+                    keys = json.loads((arrays.metadata() or {}).get("names", "{}"))  # where they are torchvision's
+                    key = keys.get(name, name)
+                    if key in names:
+                        return arrays.get_tensor(key)
+                    known += [*keys, *names]
+            except (OSError, ValueError, safetensors.SafetensorError) as error:
                 raise RequestError(f"{file}: cannot be read ({error}). {DAMAGED}") from error
         raise RequestError(f"{directory}: no array '{name}'. {suggestion(name, known)}")
 

@@ -164,11 +164,12 @@ class RunWriter:
         feedback : mapping of str to ndarray
             Feedback weights by projection, shape (target, source).
         """
-        for name, arrays in (("W", forward), ("B", feedback)):
-            tensors = {key: np.asarray(array, order="C") for key, array in arrays.items()}
-            _replace_file(
-                self.path / "weights" / f"{step:010d}" / f"{name}.safetensors", safetensors.numpy.save(tensors)
-            )
+        self.weight_files(step, _packed(forward), _packed(feedback))
+
+    def weight_files(self, step: int, forward: bytes, feedback: bytes) -> None:
+        """Write a snapshot of the weights, the files as they are; see `weights`."""
+        for name, content in (("W", forward), ("B", feedback)):
+            _replace_file(self.path / "weights" / f"{step:010d}" / f"{name}.safetensors", content)
 
     def timings(self, timings: Mapping[str, object]) -> None:
         """Write ``timings.json``: how long things took, in s, as the caller names them."""
@@ -283,6 +284,10 @@ def plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return str(value) if isinstance(value, Path) else value
+
+
+def _packed(arrays: Mapping[str, np.ndarray]) -> bytes:
+    return safetensors.numpy.save({key: np.asarray(array, order="C") for key, array in arrays.items()})
 
 
 def _npz(arrays: Mapping[str, np.ndarray]) -> bytes:

@@ -7,9 +7,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+import safetensors.torch
 import torch
 
 from neuromirror.backends.torch.network import Network
+from neuromirror.backends.torch.weight_files import packed
 from neuromirror.data.batches import Batches
 from neuromirror.data.load import Data
 from neuromirror.errors import RunError
@@ -141,8 +143,8 @@ class Session:
         self._show(row)
         self.rows, self.last = self.rows + 1, row
         if trainer.step in (0, length.mirror, length.total):
-            forward = {name: array for name, array in arrays.items() if name not in self.plan.mirrors}
-            self.writer.weights(examples, forward, {name: arrays[name] for name in self.plan.mirrors})
+            feedback = {name: torch.from_numpy(arrays[name]).float() for name in self.plan.mirrors}
+            self.writer.weight_files(examples, packed(trainer.network), safetensors.torch.save(feedback))
         self.measuring_s += time.perf_counter() - started
         lost = next((name for name in sorted(arrays) if not np.isfinite(arrays[name]).all()), None)
         if lost is not None:

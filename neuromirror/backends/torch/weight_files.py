@@ -1,7 +1,8 @@
 """Files of weights: safetensors of our own and of others, and state dicts of torchvision as ``torch.save`` writes them.
 
 Metadata of our own files: ``format`` is ``neuromirror``, ``norm_order`` as
-`neuromirror.backends.torch.weights.norm_order` says it, ``circuit_sha256`` the hash of the circuit.
+`neuromirror.backends.torch.weights.norm_order` says it, ``circuit_sha256`` the hash of the circuit, and ``names`` the
+key of each array of the circuit, as JSON, where keys are torchvision's.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ import torch
 from torch import Tensor
 
 from neuromirror.backends.torch.network import Network
-from neuromirror.backends.torch.torchvision_names import ALWAYS
-from neuromirror.backends.torch.weights import ORDERS, load_state_dict, norm_order, state_dict_of
+from neuromirror.backends.torch.torchvision_names import ALWAYS, torchvision_names
+from neuromirror.backends.torch.weights import ORDERS, load_state_dict, norm_order, own_name, state_dict_of
 from neuromirror.errors import RequestError
 
 PICKLED = (".pth", ".pt")
@@ -43,20 +44,27 @@ def save_weights(path: str | Path, network: Network) -> Path:
     path = Path(path)
     if path.suffix != ".safetensors":
         raise RequestError(f"{path}: weights are written to files that end in .safetensors. Give such a name.")
-    about = {
-        "format": "neuromirror",
-        "norm_order": norm_order(network),
-        "circuit_sha256": network.plan.circuit.sha256,
-    }
-    tensors = {name: tensor.cpu().contiguous() for name, tensor in state_dict_of(network).items()}
     unfinished = path.with_name(f"{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_bytes(_in_order(safetensors.torch.save(tensors, about)))
+        unfinished.write_bytes(packed(network))
         os.replace(unfinished, path)
     except OSError as error:
         raise RequestError(f"{path}: cannot be written ({error.strerror}). Give another name.") from error
     return path
+
+
+def packed(network: Network) -> bytes:
+    """Return what `save_weights` writes."""
+    named = torchvision_names(network)
+    about = {
+        "format": "neuromirror",
+        "norm_order": norm_order(network),
+        "circuit_sha256": network.plan.circuit.sha256,
+        **({} if named is None else {"names": json.dumps({own_name(key): name for key, name in named.items()})}),
+    }
+    tensors = {name: tensor.cpu().contiguous() for name, tensor in state_dict_of(network).items()}
+    return _in_order(safetensors.torch.save(tensors, about))
 
 
 def load_weights(path: str | Path, network: Network) -> None:

@@ -117,10 +117,11 @@ def load_feedback(network: Network, tensors: Mapping[str, Tensor]) -> None:
 
 def _names(network: Network) -> dict[str, str]:
     """Return the name of every key of a network's ``state_dict()``, feedback weights left out."""
-    return torchvision_names(network) or {key: _own_name(key) for key in forward_keys(network)}
+    return torchvision_names(network) or {key: own_name(key) for key in forward_keys(network)}
 
 
-def _own_name(key: str) -> str:
+def own_name(key: str) -> str:
+    """Return the name in the circuit of a key of a network's ``state_dict()``."""
     kind, _, path = key.partition(".")
     part, _, leaf = path.partition(".")
     return {"projections": part, "norms": f"{part}.norm.{leaf}", "biases": f"{part}.bias"}[kind]
