@@ -17,25 +17,32 @@ if TYPE_CHECKING:
     from neuromirror.errors import CircuitError, NeuromirrorError, RequestError, RunError, UnsupportedError
     from neuromirror.result import Run, open_run
     from neuromirror.simulation import run, run_seeds
+    from neuromirror.training.align import Alignment, align
+    from neuromirror.training.train import resume, train
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Circuit": "neuromirror.circuit.circuit",
+    "Alignment": "neuromirror.training.align",
     "CircuitError": "neuromirror.errors",
     "NeuromirrorError": "neuromirror.errors",
     "RequestError": "neuromirror.errors",
     "Run": "neuromirror.result",
     "RunError": "neuromirror.errors",
     "UnsupportedError": "neuromirror.errors",
+    "align": "neuromirror.training.align",
     "comparison": "neuromirror.compare",
     "load": "neuromirror.circuit.load",
     "open_run": "neuromirror.result",
+    "resume": "neuromirror.training.train",
     "run": "neuromirror.simulation",
     "run_seeds": "neuromirror.simulation",
+    "train": "neuromirror.training.train",
 }
 
 __all__ = [
+    "Alignment",
     "Circuit",
     "CircuitError",
     "NeuromirrorError",
@@ -44,11 +51,14 @@ __all__ = [
     "RunError",
     "UnsupportedError",
     "__version__",
+    "align",
     "comparison",
     "load",
     "open_run",
+    "resume",
     "run",
     "run_seeds",
+    "train",
 ]
 
 

@@ -172,6 +172,43 @@ class FeedbackConv2d(nn.Conv2d):
         return found  # pyright: ignore[reportReturnType]
 
 
+def with_feedback(layer: nn.Module) -> FeedbackLinear | FeedbackConv2d:
+    """Return a layer with feedback weights of its own that has the parameters of an ordinary one, the same objects.
+
+    Parameters
+    ----------
+    layer : nn.Linear or nn.Conv2d
+
+    Raises
+    ------
+    UnsupportedError
+        For other layers, subclasses included, and for what `FeedbackConv2d` does not do.
+    """
+    like = {"device": "meta", "dtype": getattr(getattr(layer, "weight", None), "dtype", None)}
+    if type(layer) is nn.Linear:
+        made = FeedbackLinear(layer.in_features, layer.out_features, layer.bias is not None, **like)
+        fan_in, own = layer.in_features, layer.weight.T
+    elif type(layer) is nn.Conv2d:
+        made = FeedbackConv2d(
+            layer.in_channels,
+            layer.out_channels,
+            layer.kernel_size,
+            stride=layer.stride,
+            padding=layer.padding,
+            dilation=layer.dilation,
+            groups=layer.groups,
+            bias=layer.bias is not None,
+            padding_mode=layer.padding_mode,
+            **like,
+        )
+        fan_in, own = layer.in_channels * math.prod(layer.kernel_size), layer.weight
+    else:
+        raise UnsupportedError(f"{type(layer).__name__}: feedback weights are for nn.Linear and nn.Conv2d.")
+    made.weight, made.bias = layer.weight, layer.bias
+    made.feedback = _drawn(own, fan_in)
+    return made.train(layer.training)
+
+
 def _drawn(like: Tensor, fan_in: int) -> Tensor:
     """Return B as random as W's own default beginning, and independent of it: uniform of sd 1/√(3·fan_in)."""
     bound = 1 / math.sqrt(fan_in)
