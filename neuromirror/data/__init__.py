@@ -6,6 +6,8 @@ with another number of workers, sees the same batches bit by bit.
 """
 
 from neuromirror.data.augment import AUGMENTATIONS, augmented
+from neuromirror.data.images import Images
+from neuromirror.data.load import Data, load_data
 from neuromirror.data.order import order
 
-__all__ = ["AUGMENTATIONS", "augmented", "order"]
+__all__ = ["AUGMENTATIONS", "Data", "Images", "augmented", "load_data", "order"]
