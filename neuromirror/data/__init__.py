@@ -6,8 +6,9 @@ with another number of workers, sees the same batches bit by bit.
 """
 
 from neuromirror.data.augment import AUGMENTATIONS, augmented
+from neuromirror.data.batches import Batches
 from neuromirror.data.images import Images
 from neuromirror.data.load import Data, load_data
 from neuromirror.data.order import order
 
-__all__ = ["AUGMENTATIONS", "Data", "Images", "augmented", "load_data", "order"]
+__all__ = ["AUGMENTATIONS", "Batches", "Data", "Images", "augmented", "load_data", "order"]

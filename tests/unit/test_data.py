@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.datasets import load_digits
 
-from neuromirror.data import Data, Images, load_data
+from neuromirror.data import Batches, Data, Images, load_data
 from neuromirror.data.digits import digits as arrays_of_digits
 from neuromirror.data.subsets import divided, most_for_validation
 from neuromirror.errors import RequestError
@@ -191,6 +191,16 @@ def test_the_hash_is_of_the_labels_too(monkeypatch: pytest.MonkeyPatch) -> None:
 # ---- normalisation --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("name", ["digits", "synthetic"])
+def test_training_images_have_mean_0_and_sd_1_in_every_channel(name: str) -> None:
+    data = load_data(name, size=(8, 8), train_images=400, validation_images=50)
+    batches = Batches(data.train, data, batch=64, size=(8, 8))
+    images = torch.cat([images for images, _ in batches.all()]).double()
+    assert images.shape == (400, data.channels, 8, 8)
+    assert images.mean(dim=(0, 2, 3)).abs().max() < 1e-6
+    assert (images.std(dim=(0, 2, 3), correction=0) - 1).abs().max() < 1e-6
+
+
 def test_mean_and_sd_are_those_of_the_images_used_for_training() -> None:
     data = digits(train_images=50, validation_images=100)
     pixels = np.stack([data.train.image(index).numpy() for index in range(50)]) / 255
@@ -202,6 +212,8 @@ def test_mean_and_sd_are_those_of_the_images_used_for_training() -> None:
 def test_a_channel_that_is_constant_is_not_divided_by_nothing() -> None:
     data = load_data("synthetic", size=(1, 1), train_images=1)
     assert data.std == (1.0, 1.0, 1.0)
+    (images, _), *_ = Batches(data.train, data, batch=1, size=(1, 1)).all()
+    assert images.abs().max() < 1e-6
 
 
 # ---- requests that cannot be met ------------------------------------------------------------------------------------
