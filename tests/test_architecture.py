@@ -85,11 +85,21 @@ def test_nothing_in_the_package_imports_experiments_or_tests() -> None:
     assert importers("tests") == set()
 
 
-@pytest.mark.parametrize(("library", "home"), [("brian2", "backends/brian2/"), ("torch", "backends/torch/")])
-def test_a_simulator_is_imported_by_its_backend_only(library: str, home: str) -> None:
-    found = importers(library)
-    assert found
-    assert all(module.startswith(home) for module in found)
+@pytest.mark.parametrize(
+    ("library", "homes"),
+    [
+        ("brian2", ("backends/brian2/",)),
+        ("torch", ("backends/torch/", "data/", "training/")),
+        ("torchvision", ("data/", "training/")),
+    ],
+)
+def test_a_simulator_is_imported_at_home_only(library: str, homes: tuple[str, ...]) -> None:
+    assert all(module.startswith(homes) for module in importers(library))
+
+
+def test_the_search_finds_what_imports_the_simulators() -> None:
+    assert importers("brian2")
+    assert importers("torch")
 
 
 def test_matplotlib_is_imported_by_figures_only() -> None:

@@ -1,0 +1,121 @@
+"""The images of one part of a set, resized to what a circuit takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from neuromirror.data.resize import Size, fitted
+
+CACHE_BYTES = 2_000_000_000
+"""Parts smaller than this are decoded once and kept in memory."""
+
+
+class Source(Protocol):
+    """Where images come from: files, an array, or a rule that makes them."""
+
+    @property
+    def channels(self) -> int:
+        """1 for grey, 3 for colour."""
+        ...
+
+    def pixels(self, number: int) -> Tensor:
+        """Return an image as it is there: uint8, (channels, rows, columns)."""
+        ...
+
+    def identity(self, number: int) -> bytes:
+        """Return what an image is known by: the name of its file, or its content."""
+        ...
+
+
+class Images:
+    """Labelled images by index.
+
+    Parameters
+    ----------
+    source : Source
+        Where they come from.
+    members : ndarray of int64, shape (images,)
+        Which of the source's images these are.
+    labels : Tensor of int64, shape (images,)
+        Class of each.
+    size : (int, int)
+        Rows and columns to which `image` and `batch` resize.
+
+    Notes
+    -----
+    A part whose images take less than `CACHE_BYTES` is decoded as a whole when it is first used, and kept.
+    """
+
+    def __init__(self, source: Source, members: np.ndarray, labels: Tensor, *, size: Size) -> None:
+        assert len(members) == len(labels), "one label an image"
+        self.source = source
+        self.members = members
+        self.labels = labels
+        self.size = size
+        self.channels = source.channels
+        self._whole: Tensor | None = None
+        self._resized: np.ndarray = np.empty(0, bool)
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    def image(self, index: int) -> Tensor:
+        """Return an image at the size of the set.
+
+        Parameters
+        ----------
+        index : int
+            From 0; there is none from behind.
+
+        Returns
+        -------
+        Tensor of uint8, shape (channels, rows, columns)
+            A copy.
+
+        Raises
+        ------
+        RunError
+            If its file cannot be read.
+        """
+        self._check(index)
+        whole = self.whole()
+        return fitted(self._pixels(index), self.size) if whole is None else whole[index].clone()
+
+    def original(self, index: int) -> Tensor:
+        """Return an image at its own size, from which crops are taken; otherwise as `image`."""
+        self._check(index)
+        if self._whole is not None and not self._resized[index]:
+            return self._whole[index].clone()
+        return self._pixels(index)
+
+    def batch(self, indices: Sequence[int] | np.ndarray) -> Tensor:
+        """Return images at the size of the set: uint8, (images, channels, rows, columns)."""
+        whole = self.whole()
+        if whole is None:
+            return torch.stack([fitted(self._pixels(int(index)), self.size) for index in indices])
+        return whole[torch.as_tensor(indices)]
+
+    def whole(self) -> Tensor | None:
+        """Return all images as the one array that is kept, or None where that would be too large."""
+        shape = (len(self), self.channels, *self.size)
+        if self._whole is None and np.prod(shape, dtype=np.int64) < CACHE_BYTES:
+            whole = torch.empty(shape, dtype=torch.uint8)
+            was_resized = np.empty(len(self), bool)
+            for index in range(len(self)):
+                pixels = self._pixels(index)
+                was_resized[index] = pixels.shape[1:] != self.size
+                whole[index] = fitted(pixels, self.size)
+            self._whole, self._resized = whole, was_resized
+        return self._whole
+
+    def _pixels(self, index: int) -> Tensor:
+        return self.source.pixels(int(self.members[index]))
+
+    def _check(self, index: int) -> None:
+        if not 0 <= index < len(self):
+            raise IndexError(f"image {index} of {len(self)}")

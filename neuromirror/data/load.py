@@ -1,0 +1,247 @@
+"""Sets of labelled images by name: the digits of scikit-learn, noise, and class folders."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from neuromirror.data import synthetic
+from neuromirror.data.digits import digits
+from neuromirror.data.files import Files, are_grey
+from neuromirror.data.folders import FORMS, NTH_FOR_TESTS, tree_of
+from neuromirror.data.images import Images, Source
+from neuromirror.data.resize import Size, checked_size
+from neuromirror.data.subsets import divided, most_for_validation
+from neuromirror.data.whole import checked_whole
+from neuromirror.errors import RequestError, suggestion
+
+KNOWN = ("digits", "synthetic")
+
+SAMPLED = 2048
+"""Images from which mean and standard deviation are taken where a set is too large to be kept in memory."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """A set of labelled images.
+
+    Attributes
+    ----------
+    name : str
+        "digits", "synthetic", or the name of the folder.
+    classes : tuple of str
+        Labels count them from 0.
+    channels : int
+        1 or 3.
+    train, test : Images
+    validation : Images or None
+        Taken from the training images, and not among ``train``; None if none were asked for.
+    mean, std : tuple of float
+        Of each channel over the training images, black being 0 and white 1. Of a set that is too large to be kept in
+        memory they are those of `SAMPLED` images, evenly spaced; a channel that is constant has a ``std`` of 1.
+    sha256 : str
+        Of the images' labels and names, or of their content where they have no names; it does not depend on where a
+        folder is.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    channels: int
+    train: Images
+    validation: Images | None
+    test: Images
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """How many images are wanted of each part, None for as many as there are, and their size."""
+
+    size: Size
+    train: int | None
+    validation: int
+    test: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """All there is for training, or for tests: a source and the labels of its images."""
+
+    source: Source
+    numbers: np.ndarray
+    labels: np.ndarray
+
+    def images(self, chosen: np.ndarray, size: Size) -> Images:
+        """Return some of them."""
+        return Images(self.source, self.numbers[chosen], torch.from_numpy(self.labels[chosen]), size=size)
+
+
+def load_data(
+    name: str | Path,
+    *,
+    size: Size,
+    train_images: int | None = None,
+    validation_images: int = 0,
+    test_images: int | None = None,
+) -> Data:
+    """Return a set of images.
+
+    Parameters
+    ----------
+    name : str or Path
+        ``"digits"``: those of scikit-learn, every fifth of them for tests. ``"synthetic"``: noise in ten classes, or
+        ``"synthetic:1000"`` in a thousand, as many images as are asked for. Or a directory of class folders, as
+        `neuromirror.data.folders` has them; one that is called as a known set is given as ``"./digits"``.
+    size : (int, int)
+        Rows and columns to which all are resized: the shorter side to it, and the rest cut off on both sides.
+    train_images, test_images : int, optional
+        How many are used; by default all there are, and 1024 and 256 of ``"synthetic"``.
+    validation_images : int
+        How many of the training images are kept from training.
+
+    Returns
+    -------
+    Data
+        Subsets are fixed and balanced over classes as far as possible, whatever the seed of a run.
+
+    Raises
+    ------
+    RequestError
+        If there is no such set, if a directory is none of class folders, or if it has fewer images than are wanted.
+    RunError
+        If an image cannot be read.
+    """
+    wanted = Wanted(
+        size=checked_size(size),
+        train=None if train_images is None else checked_whole("train_images", train_images, 1),
+        validation=checked_whole("validation_images", validation_images, 0),
+        test=None if test_images is None else checked_whole("test_images", test_images, 1),
+    )
+    word = os.fspath(name)
+    if isinstance(name, str) and (made := re.fullmatch(r"synthetic(?::(.*))?", word, flags=re.DOTALL)):
+        return _synthetic(word, made[1], wanted)
+    if isinstance(name, str) and word == "digits":
+        source, labels = digits()
+        is_test = np.arange(len(labels)) % NTH_FOR_TESTS == NTH_FOR_TESTS - 1
+        train, test = (
+            Part(source=source, numbers=np.flatnonzero(part), labels=labels[part]) for part in (~is_test, is_test)
+        )
+        return _data("digits", tuple(map(str, range(10))), _parts("digits", train, test, wanted))
+    return _folder(Path(name), wanted)
+
+
+def _folder(root: Path, wanted: Wanted) -> Data:
+    if not os.path.isdir(root):
+        if os.path.exists(root):
+            raise RequestError(f"{root}: a file, where a directory of class folders was wanted. Expected: {FORMS}.")
+        raise RequestError(
+            f"data '{root}': neither a set that is known ('digits', 'synthetic', 'synthetic:CLASSES') nor a directory. "
+            f"{suggestion(str(root), KNOWN)} A directory has {FORMS}."
+        )
+    tree = tree_of(root)
+    channels = 1 if are_grey(root, [name for name, _ in tree.train]) else 3
+    train, test = (
+        Part(
+            source=Files(root=root, names=tuple(name for name, _ in part), channels=channels),
+            numbers=np.arange(len(part)),
+            labels=np.array([label for _, label in part], dtype=np.int64),
+        )
+        for part in (tree.train, tree.test)
+    )
+    return _data(root.resolve().name, tree.classes, _parts(str(root), train, test, wanted))
+
+
+def _synthetic(word: str, classes: str | None, wanted: Wanted) -> Data:
+    if classes is not None and not (re.fullmatch("[0-9]{1,6}", classes) and int(classes) >= 2):
+        raise RequestError(f"data '{word}': expected synthetic:CLASSES, with a whole number from 2, as synthetic:1000.")
+    number = synthetic.CLASSES if classes is None else int(classes)
+    counts = {
+        "train": wanted.train or synthetic.TRAIN,
+        "validation": wanted.validation,
+        "test": wanted.test or synthetic.TEST,
+    }
+    parts = {}
+    for part, count in counts.items():
+        source = synthetic.Noise(part=part, size=wanted.size)
+        labels = torch.from_numpy(synthetic.labels_of(count, number))
+        parts[part] = Images(source, np.arange(count), labels, size=wanted.size)
+    return _data("synthetic", tuple(map(str, range(number))), parts)
+
+
+def _parts(name: str, train: Part, test: Part, wanted: Wanted) -> dict[str, Images]:
+    """Return the images that are wanted of those there are."""
+    there, most = len(train.labels), most_for_validation(train.labels)
+    if wanted.validation > most:
+        raise RequestError(
+            f"validation_images {wanted.validation}: {name} has {there} training images, of which {most} at most can "
+            "be for validation, one of each class being left. Ask for fewer."
+        )
+    left = there - wanted.validation
+    if wanted.train is not None and wanted.train > left:
+        less = f", of which {wanted.validation} are for validation: {left} are left" if wanted.validation else ""
+        raise RequestError(f"train_images {wanted.train}: {name} has {there} training images{less}. Ask for fewer.")
+    if wanted.test is not None and wanted.test > len(test.labels):
+        raise RequestError(f"test_images {wanted.test}: {name} has {len(test.labels)} test images. Ask for fewer.")
+    for_training, for_validation = divided(
+        train.labels, left if wanted.train is None else wanted.train, wanted.validation
+    )
+    for_tests, _ = divided(test.labels, len(test.labels) if wanted.test is None else wanted.test, 0)
+    return {
+        "train": train.images(for_training, wanted.size),
+        "validation": train.images(for_validation, wanted.size),
+        "test": test.images(for_tests, wanted.size),
+    }
+
+
+def _data(name: str, classes: tuple[str, ...], parts: dict[str, Images]) -> Data:
+    mean, std = _statistics(parts["train"])
+    return Data(
+        name=name,
+        classes=classes,
+        channels=parts["train"].channels,
+        train=parts["train"],
+        validation=parts["validation"] if len(parts["validation"]) else None,
+        test=parts["test"],
+        mean=mean,
+        std=std,
+        sha256=_digest(classes, parts),
+    )
+
+
+def _statistics(images: Images) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return mean and standard deviation of each channel."""
+    indices = np.arange(len(images))
+    if images.whole() is None:
+        indices = np.unique(np.linspace(0, len(images) - 1, min(SAMPLED, len(images)), dtype=int))
+    total = np.zeros(images.channels, np.int64)
+    of_squares = np.zeros(images.channels, np.int64)
+    for start in range(0, len(indices), 256):
+        pixels = images.batch(indices[start : start + 256]).to(torch.int32)
+        total += pixels.sum(dim=(0, 2, 3)).numpy()
+        of_squares += pixels.square().sum(dim=(0, 2, 3)).numpy()
+    count = len(indices) * math.prod(images.size)
+    # In whole numbers of any length, so that a constant channel has a variance of exactly 0.
+    variances = [(count * int(q) - int(s) ** 2) / (count * 255) ** 2 for s, q in zip(total, of_squares)]
+    mean = tuple(int(s) / (count * 255) for s in total)
+    return mean, tuple(math.sqrt(variance) or 1.0 for variance in variances)
+
+
+def _digest(classes: tuple[str, ...], parts: dict[str, Images]) -> str:
+    """Return the hash of what a set consists of."""
+    digest = hashlib.sha256(json.dumps(classes).encode())
+    for part, images in parts.items():
+        digest.update(f"\n{part} {len(images)}\n".encode())
+        for number, label in zip(images.members.tolist(), images.labels.tolist()):
+            identity = images.source.identity(number)
+            digest.update(b"%d %d " % (label, len(identity)) + identity)
+    return digest.hexdigest()
