@@ -224,6 +224,16 @@ def test_convolutions_learn_the_mean_over_places_and_taps(means: str, monkeypatc
         np.testing.assert_allclose(B, expected[name], rtol=0, atol=1e-13, err_msg=name)
 
 
+def test_drives_that_name_one_side_alone_or_neither_serve_convolutions_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mean over places is over those that the taps join, also where one side of the product is one."""
+    plan = make_plan(circuit_of(*CONVS, turns="each", drive="k*tanh(post) - w"), 2)
+    mirror = Mirror(Network(plan))
+    before, noise = feedback_of(mirror), image_noise(mirror, monkeypatch)
+    take_turn(mirror, plan.modes["mirror_image"], EXAMPLES, step=MEAN)
+    expected = by_loops(torch.ones(EXAMPLES, 3, 3, 3), 0.3 * torch.tanh(noise["image"]), (3, 2, 3, 2), 2, 1)
+    np.testing.assert_allclose(dict(mirror.learned())["B1"], expected - before["B1"].numpy(), rtol=0, atol=1e-13)
+
+
 @pytest.mark.parametrize("means", ["channel", "position"])
 def test_one_noisy_layer_drives_all_others_through_norms_and_shortcuts(
     means: str, monkeypatch: pytest.MonkeyPatch
