@@ -354,7 +354,7 @@ def test_means_that_are_not_subtracted_cost_what_theory_says() -> None:
     assert np.mean(found) == pytest.approx(0.5 / (0.5 - 0.5 / math.pi), abs=0.28)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def noisy() -> Mirror:
     return Mirror(Network(make_plan(circuit_of(*CONVS), 5)))
 

@@ -479,6 +479,16 @@ def test_all_to_all_leads_to_images_too() -> None:
     torch.testing.assert_close(network(rows), expected, rtol=TOLERANCE, atol=TOLERANCE)
 
 
+def test_a_network_begins_with_the_arrays_that_all_backends_begin_with() -> None:
+    network = network_of(circuit_of(*CHAIN), 7)
+    expected = network.plan.initial_arrays()
+    found = {name: parameter.detach() for name, parameter in parameters_of(network).items()}
+    found |= {network.feedback_of[name]: layer.feedback for name, layer in network.weighted()}
+    assert found.keys() == expected.keys()
+    for name, array in expected.items():
+        np.testing.assert_array_equal(found[name], array)
+
+
 def test_projections_that_do_not_transmit_are_left_out() -> None:
     populations, projections = CHAIN
     over = {"source": "image", "target": "a", "connector": "conv", "kernel": 1, "weight": {}}
