@@ -31,12 +31,15 @@ def fitted(
     Raises
     ------
     RequestError
-        If the circuit has more ends than one, or an image is too small for a kernel.
+        If a number is less than one, the circuit has more ends than one, or an image is too small for a kernel.
 
     Notes
     -----
     A pool over its whole source stays one. An input of one axis, (cells,), keeps its size.
     """
+    for what, numbers in (("channels", [channels]), ("size", size or []), ("classes", [classes])):
+        if any(number is not None and number < 1 for number in numbers):
+            raise RequestError(f"{what} {', '.join(map(str, numbers))}: expected whole numbers, at least 1.")
     path = forward_path(description)
     below, above, order = ends(path)
     shapes = {name: p.shape for name, p in description.populations.items() if p.path == "forward"}

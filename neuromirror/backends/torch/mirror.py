@@ -37,14 +37,14 @@ class Copied:
     fired : Tensor
         What the forward cells' nonlinearity gives, noise included.
     sent : Tensor
-        What goes on to the layer above: the same, but for batch norm after the nonlinearity.
-    noise : Tensor or None
-        The cells' own injected noise, where they have any.
+        What goes on to the layer above: the same, but for batch norm and shortcuts after the nonlinearity.
+    pure : bool
+        Whether it is noise and nothing else.
     """
 
     fired: Tensor
     sent: Tensor
-    noise: Tensor | None
+    pure: bool
 
 
 class Mirror:
@@ -78,7 +78,8 @@ class Mirror:
         steps : mapping of str to Step
             What the updater of each B makes of its mean drive.
         """
-        copied = self._signals(mode, examples, number)
+        with self.network.statistics_kept():
+            copied = self._signals(mode, examples, number)
         for learner in mode.learners:
             B, mean = self.mean(mode, learner, copied)
             B.mul_(steps[learner.name].keep).add_(mean, alpha=steps[learner.name].step)
@@ -90,24 +91,30 @@ class Mirror:
         assert isinstance(B, Tensor)
         of = self._forward_of[mode.name]
         upper, lower = copied[of[learner.source or ""]], copied[of[learner.target]]
+        # The noise is that of forward cells: none is injected into the feedback cells that a B joins.
         values: dict[str, Callable[[], Tensor]] = {
             "pre": lambda: upper.fired,
-            "noise_pre": lambda: _or_silent(upper.noise, upper.fired),
-            "beta_pre": lambda: self._baseline(upper.fired, upper.noise),
+            "noise_pre": lambda: torch.zeros_like(upper.fired),
+            "beta_pre": lambda: self._baseline(upper.fired, upper.pure),
             "post": lambda: lower.sent,
-            "noise_post": lambda: _or_silent(lower.noise, lower.sent),
-            "beta_post": lambda: self._baseline(lower.sent, lower.noise),
+            "cross": lambda: lower.sent,
+            "noise_post": lambda: torch.zeros_like(lower.sent),
+            "beta_post": lambda: self._baseline(lower.sent, lower.pure),
         }
-        seen = {name: values[name]() for name in learner.rule.drive.names if name in values}
+        seen = {name: values[name]() for name in values if name in learner.rule.drive.names | {"pre", "post"}}
         if isinstance(layer, FeedbackConv2d):
             conv = Conv(stride=layer.stride, padding=tuple(map(int, layer.padding)), transposed=True)
             return B, mean_conv_drive(learner.rule.drive, seen, B, conv)
-        flat = {name: _flat(value, batched=not name.startswith("beta")) for name, value in seen.items()}
+        whole = {"pre": upper.fired.shape[1:], "post": lower.sent.shape[1:]}
+        flat = {
+            name: value.expand(whole[name.removeprefix("beta_")]).flatten() if name[:4] == "beta" else value.flatten(1)
+            for name, value in seen.items()
+        }
         return B, mean_drive(learner.rule.drive, flat, B)
 
-    def _baseline(self, signal: Tensor, noise: Tensor | None) -> Tensor:
+    def _baseline(self, signal: Tensor, pure: bool) -> Tensor:
         """Return the baseline of a layer: that of pure noise is known to be zero."""
-        if signal is noise:
+        if pure:
             return torch.zeros(signal.shape[1], *[1] * (signal.ndim - 2), dtype=signal.dtype, device=signal.device)
         if signal.ndim == 4 and self.means == "channel":
             return signal.mean(dim=(0, 2, 3))[:, None, None]
@@ -121,13 +128,16 @@ class Mirror:
         for name, stage in ((self.network.input, None), *((stage.name, stage) for stage in self.network.stages)):
             noise = self.noise(name, mode.noise[name], examples, number) if name in mode.noise else None
             own = None if stage is None else self._driven(stage, mode, transmitting, sent, norm=name in sending)
+            if own is None and stage is not None and noise is not None and mode.bias_on and name in self.network.biases:
+                resting = stage.phi(self.network.biased(stage, torch.zeros_like(noise)))
+                own = resting, resting
             if own is not None:
                 fired, on = own if noise is None else (own[0] + noise, own[1] + noise)
             elif noise is not None:
                 fired = on = noise
             else:
                 continue
-            found[name], sent[name] = Copied(fired=fired, sent=on, noise=noise), on
+            found[name], sent[name] = Copied(fired=fired, sent=on, pure=own is None), on
         return found
 
     def _driven(
@@ -135,21 +145,18 @@ class Mirror:
     ) -> tuple[Tensor, Tensor] | None:
         """Return what a population fires and what it sends on, driven by the layers below; None where nothing does."""
         network = self.network
-        arriving = [
-            network.projections[name](sent[source])
-            for name, source in stage.layers
-            if name in transmitting and source in sent
-        ]
-        axons = {axons.source for axons in mode.synapses.get(stage.name, ())}
-        before = [sent[name] for name in stage.before if name in axons and name in sent]
-        after = [sent[name] for name in stage.after if name in axons and name in sent]
+
+        def on(axons: tuple[tuple[str, str], ...]) -> list[tuple[str, Tensor]]:
+            return [(name, sent[source]) for name, source in axons if name in transmitting and source in sent]
+
+        arriving = [network.projections[name](signal) for name, signal in on(stage.layers)]
+        before, after = ([signal for _, signal in on(axons)] for axons in (stage.before, stage.after))
         if not arriving and not before and not after:
             return None
         total = sum(arriving) if arriving else torch.zeros_like((before or after)[0])
         assert isinstance(total, Tensor)
-        if mode.bias_on and stage.name in network.biases:
-            bias = network.biases[stage.name]
-            total = total + (bias if total.ndim == 2 else bias[:, None, None])
+        if mode.bias_on:
+            total = network.biased(stage, total)
         if norm and stage.norm == "before":
             total = network.norms[stage.name](total)
         fired = stage.phi(sum([total, *before]))  # pyright: ignore[reportArgumentType]
@@ -165,7 +172,7 @@ class Mirror:
         for first, shard in enumerate(drawn.split(SHARD)):
             generator.manual_seed(seeds.integer(self.network.plan.seed, "mirror", population, number, first))
             _fill(shard, noise, generator)
-        return drawn.permute(0, 3, 1, 2) if len(shape) == 3 else drawn
+        return drawn.permute(0, 3, 1, 2) if len(shape) == 3 else drawn.flatten(1)
 
     def learned(self) -> Iterator[tuple[str, Tensor]]:
         """Yield every B by name."""
@@ -179,11 +186,3 @@ def _fill(shard: Tensor, noise: Noise, generator: torch.Generator) -> None:
         shard.bernoulli_(0.5, generator=generator).mul_(2.0 * noise.sd).sub_(noise.sd)
     else:
         shard.normal_(0.0, noise.sd, generator=generator)
-
-
-def _or_silent(noise: Tensor | None, like: Tensor) -> Tensor:
-    return torch.zeros_like(like) if noise is None else noise
-
-
-def _flat(value: Tensor, *, batched: bool) -> Tensor:
-    return value.flatten(1) if batched else value.flatten()

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -49,8 +50,8 @@ class Stage:
         Of the population.
     layers : tuple of (str, str)
         What brings signals through a layer: the projection and its source.
-    before, after : tuple of str
-        Sources of the shortcuts that join before or after the nonlinearity.
+    before, after : tuple of (str, str)
+        Shortcuts that join before or after the nonlinearity: the projection and its source.
     phi : callable
         The nonlinearity.
     norm : {"before", "after"} or None
@@ -59,8 +60,8 @@ class Stage:
 
     name: str
     layers: tuple[tuple[str, str], ...]
-    before: tuple[str, ...]
-    after: tuple[str, ...]
+    before: tuple[tuple[str, str], ...]
+    after: tuple[tuple[str, str], ...]
     phi: Callable[[Tensor], Tensor]
     norm: str | None
 
@@ -125,6 +126,7 @@ class Network(nn.Module):
                     layer.feedback.copy_(arrays[self.feedback_of[name]])
         for stage in self.stages:
             if (key := f"{stage.name}.bias") in arrays:
+                _check_name(nn.ParameterDict, stage.name)
                 self.biases[stage.name] = nn.Parameter(arrays[key].to(torch.get_default_dtype()))
 
     def weighted(self) -> Iterator[tuple[str, Weighted]]:
@@ -160,20 +162,25 @@ class Network(nn.Module):
         brought = [self.projections[name](signals[source]) for name, source in stage.layers if source in signals]
         if not brought:
             return None
-        total = _sum(brought)
+        return self.biased(stage, _sum(brought))
+
+    def biased(self, stage: Stage, total: Tensor) -> Tensor:
+        """Return what arrives at a population with its bias, where it has one."""
         if stage.name not in self.biases:
             return total
         bias = self.biases[stage.name]
         return total + (bias if total.ndim == 2 else bias[:, None, None])
 
     def fired(self, stage: Stage, total: Tensor | None, signals: Mapping[str, Tensor]) -> Tensor:
-        """Return the signal of a population that a total arrives at, shortcuts and norm included."""
-        if stage.norm == "before" and total is not None:
-            total = self.norms[stage.name](total)
-        active = stage.phi(_sum([*([] if total is None else [total]), *(signals[name] for name in stage.before)]))
+        """Return the signal of a population that a total arrives at, or shortcuts alone, norm included."""
+        before, after = ([signals[source] for _, source in axons] for axons in (stage.before, stage.after))
+        own = self.biased(stage, torch.zeros_like((before or after)[0])) if total is None else total
+        if stage.norm == "before":
+            own = self.norms[stage.name](own)
+        active = stage.phi(_sum([own, *before]))
         if stage.norm == "after":
             active = self.norms[stage.name](active)
-        return _sum([active, *(signals[name] for name in stage.after)])
+        return _sum([active, *after])
 
     @contextmanager
     def transported(self) -> Iterator[None]:
@@ -202,17 +209,27 @@ class Network(nn.Module):
 
 
 class _Flat(FeedbackLinear):
-    """A projection from every cell of its source, whatever the shape of the source."""
+    """A projection from every cell of its source to every cell of its target, whatever the shapes of the two."""
+
+    def __init__(self, source: tuple[int, ...], target: tuple[int, ...], **options: Any) -> None:
+        super().__init__(math.prod(source), math.prod(target), bias=False, **options)
+        self.image = target if len(target) == 3 else None
 
     def forward(self, input: Tensor) -> Tensor:
-        return super().forward(input.flatten(1))
+        brought = super().forward(input.flatten(1))
+        return brought if self.image is None else brought.unflatten(1, self.image)
 
 
 def _by_name(modules: Mapping[str, nn.Module]) -> nn.ModuleDict:
     for name in modules:
-        if hasattr(nn.ModuleDict, name):
-            raise UnsupportedError(f"'{name}' is a word of torch's modules, which cannot be a name there. Rename it.")
+        _check_name(nn.ModuleDict, name)
     return nn.ModuleDict(dict(modules))
+
+
+def _check_name(container: type[nn.Module], name: str) -> None:
+    """Refuse a name that a container of torch has an attribute of."""
+    if hasattr(container(), name):
+        raise UnsupportedError(f"'{name}' is a word of torch's modules, which cannot be a name there. Rename it.")
 
 
 def _stage(described: Description, name: str, path: Mapping[str, Projection]) -> Stage:
@@ -221,8 +238,8 @@ def _stage(described: Description, name: str, path: Mapping[str, Projection]) ->
     return Stage(
         name=name,
         layers=tuple((key, p.source) for key, p in into.items() if not _is_axon(p)),
-        before=tuple(p.source for p in into.values() if _is_axon(p) and p.join != "after"),
-        after=tuple(p.source for p in into.values() if _is_axon(p) and p.join == "after"),
+        before=tuple((key, p.source) for key, p in into.items() if _is_axon(p) and p.join != "after"),
+        after=tuple((key, p.source) for key, p in into.items() if _is_axon(p) and p.join == "after"),
         phi=ACTIVATIONS[described.cells[population.cell].activation],
         norm=None if population.norm is None else population.norm.when,
     )
@@ -247,11 +264,14 @@ def _layer(described: Description, name: str, feedback: str | None) -> nn.Module
     # A W without a B is the ordinary layer: nothing needs what it would send down.
     transport = "exact" if feedback is None else described.projections[feedback].transport
     if p.connector == "all_to_all":
-        return _Flat(math.prod(source), math.prod(target), bias=False, transport=transport)
+        return _Flat(source, target, transport=transport)
     kernel = p.kernel or (1, 1)
     if p.connector == "conv":
         options = {"stride": p.stride, "padding": p.padding, "groups": p.groups, "bias": False}
         return FeedbackConv2d(source[0], target[0], kernel, transport=transport, **options)
     if p.connector == "pool":
+        if 2 * p.padding > min(kernel):
+            message = f"a padding of {p.padding} is more than half of its kernel, which pools of torch do not have."
+            raise UnsupportedError(f"projections.{name}: {message}")
         return {"max": nn.MaxPool2d, "average": nn.AvgPool2d}[p.pool or "max"](kernel, p.stride, p.padding)
     raise UnsupportedError(f"projections.{name}: networks of torch have no connector '{p.connector}'.")

@@ -60,6 +60,8 @@ class ScaleOnly(nn.BatchNorm2d):
         across = (-1, *[1] * (input.ndim - 2))
         weight, bias = self.weight.view(across), self.bias.view(across)
         followed = self.track_running_stats or not self.training
+        if self.training and followed and self.num_batches_tracked is not None:
+            self.num_batches_tracked.add_(1)
         with torch.no_grad():
             normalised = nn.functional.batch_norm(
                 input,
