@@ -14,6 +14,8 @@ import cyclopts
 from cyclopts import App, Parameter
 
 from neuromirror.errors import NeuromirrorError, RequestError
+from neuromirror.options import Whole
+from neuromirror.training.settings import Settings
 
 if TYPE_CHECKING:
     from neuromirror.circuit.circuit import Circuit
@@ -41,16 +43,6 @@ Changes = Annotated[
         help="Change a value of the file: dotted.name=value. Repeatable; no value takes it out.",
     ),
 ]
-
-
-def _whole(_: object, tokens: Any) -> int:
-    try:
-        return int(tokens[0].value)
-    except ValueError as error:
-        raise ValueError(f"{tokens[0].value!r} is not a whole number") from error
-
-
-Whole = Annotated[int, Parameter(converter=_whole)]
 
 
 Overlay = Annotated[
@@ -315,8 +307,7 @@ def train(
     circuit: str | None = None,
     /,
     *,
-    data: str = "digits",
-    method: Overlay = None,
+    settings: Annotated[Settings, Parameter(name="*")] = Settings(),  # noqa: B008 (frozen)
     backend: str = "torch",
     seed: Whole = 0,
     seeds: Whole = 1,
@@ -324,19 +315,6 @@ def train(
     resume: Path | None = None,
     evaluate: Annotated[bool, Parameter(negative=())] = False,
     dry_run: Annotated[bool, Parameter(negative=())] = False,
-    train_images: Whole | None = None,
-    validation_images: Whole = 0,
-    test_images: Whole | None = None,
-    device: str = "auto",
-    dtype: str = "float32",
-    bf16: Annotated[bool, Parameter(negative=())] = False,
-    compile_: Annotated[bool, Parameter(name="--compile", negative=())] = False,
-    channels_last: bool = True,
-    workers: Whole = 0,
-    checkpoint_s: float = 300.0,
-    checkpoint_steps: Whole | None = None,
-    delta_images: Whole = 64,
-    tensorboard: Annotated[bool, Parameter(negative=())] = False,
     json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
     figures: Annotated[bool, Parameter(help="Draw the figures; --no-figures draws none.")] = True,
     set_: Changes = (),
@@ -347,8 +325,6 @@ def train(
     ----------
     circuit
         Circuit file, or name of a shipped circuit; left out with --resume.
-    data
-        digits, synthetic (synthetic:1000 for as many classes), or a directory of class folders.
     backend
         torch.
     seed
@@ -363,64 +339,25 @@ def train(
         Only evaluate the newest checkpoint of --resume.
     dry_run
         Only say what would be done, and the angles to expect.
-    train_images, test_images
-        How many images of each part, a fixed choice; all by default.
-    validation_images
-        Training images to put aside; epochs are evaluated on them, and the test images are left for the end.
-    device
-        As torch names it; auto is CUDA where there is some.
-    dtype
-        float32 or float64.
-    bf16
-        Compute forward and backward passes in bfloat16, by autocast.
-    compile
-        Compile them with torch.compile.
-    channels_last
-        Keep images channel by channel within each position, the faster format.
-    workers
-        Processes that prepare images.
-    checkpoint_s, checkpoint_steps
-        Seconds, and steps, from one checkpoint to the next.
-    delta_images
-        Images of the batch on which the angles of errors are measured; 0 measures none.
-    tensorboard
-        Write the metrics for TensorBoard too.
     json_
         Print one JSON object as the last line.
     """
     from neuromirror.commands.train import Request, run_train
 
-    run_train(
-        Request(
-            circuit=circuit,
-            changes=set_,
-            backend=backend,
-            seeds=(seed, seeds),
-            out=out,
-            resume=resume,
-            evaluate=evaluate,
-            dry_run=dry_run,
-            as_json=json_,
-            figures=figures,
-            settings={
-                "data": data,
-                "method": method,
-                "train_images": train_images,
-                "validation_images": validation_images,
-                "test_images": test_images,
-                "device": device,
-                "dtype": dtype,
-                "bf16": bf16,
-                "compiled": compile_,
-                "channels_last": channels_last,
-                "workers": workers,
-                "checkpoint_s": checkpoint_s,
-                "checkpoint_steps": checkpoint_steps,
-                "delta_images": delta_images,
-                "tensorboard": tensorboard,
-            },
-        )
+    request = Request(
+        circuit=circuit,
+        changes=set_,
+        backend=backend,
+        seeds=(seed, seeds),
+        out=out,
+        resume=resume,
+        evaluate=evaluate,
+        dry_run=dry_run,
+        as_json=json_,
+        figures=figures,
+        settings=settings,
     )
+    run_train(request)
 
 
 @app.command

@@ -14,6 +14,7 @@ from neuromirror.circuit.circuit import Circuit
 from neuromirror.circuit.load import load
 from neuromirror.errors import RequestError, UnsupportedError
 from neuromirror.progress import ProgressBar
+from neuromirror.training.settings import Settings
 
 if TYPE_CHECKING:
     from neuromirror.result import Run
@@ -28,8 +29,7 @@ class Request:
     ----------
     seeds : (int, int)
         The first, and how many.
-    settings : dict
-        Of `neuromirror.training.settings.Settings`.
+    settings : Settings
     """
 
     circuit: str | None
@@ -42,7 +42,7 @@ class Request:
     dry_run: bool
     as_json: bool
     figures: bool
-    settings: dict[str, Any]
+    settings: Settings
 
 
 def run_train(request: Request) -> None:
@@ -55,7 +55,6 @@ def run_train(request: Request) -> None:
     """
     _check(request)
     from neuromirror.training import train as training
-    from neuromirror.training.settings import Settings
 
     started = time.perf_counter()
     if request.evaluate:
@@ -67,17 +66,16 @@ def run_train(request: Request) -> None:
         if request.resume is not None:
             runs = [training.resume(request.resume, figures=request.figures, announce=_announce, progress=bars.of)]
         else:
-            settings = Settings(**request.settings)
             circuit = load(request.circuit or "", request.changes)
             _warn(circuit)
             if request.dry_run:
-                print(training.planned(circuit, settings, request.seeds[0]))
+                print(training.planned(circuit, request.settings, request.seeds[0]))
                 return
             runs = training.train_seeds(
                 circuit,
                 seeds_=range(request.seeds[0], sum(request.seeds)),
                 out=request.out,
-                settings=settings,
+                settings=request.settings,
                 figures=request.figures,
                 announce=_announce,
                 progress=bars.of,
@@ -119,8 +117,9 @@ def _check(request: Request) -> None:
     if request.resume is not None:
         if request.circuit is not None or request.changes or request.out is not None:
             raise RequestError("--resume: a run goes on as it was begun. Leave out the circuit, --set and --out.")
-        if request.settings["method"] is not None:
-            raise RequestError("--resume: a run goes on as it was begun. Leave out --method.")
+        changed = [name for name, value in vars(request.settings).items() if value != getattr(Settings(), name)]
+        if changed:
+            raise RequestError(f"--resume: a run goes on as it was begun. Leave out --{changed[0].replace('_', '-')}.")
     if not 1 <= request.seeds[1] <= 10_000:
         raise RequestError(f"--seeds {request.seeds[1]}: expected a number of runs from 1 to 10000.")
 

@@ -71,7 +71,7 @@ class Alignment:
 def align(
     model: nn.Module,
     *,
-    angle_deg: float = 5.0,
+    angle_deg: float = 10.0,
     examples: int | None = None,
     phi: str = "relu",
     seed: int = 0,

@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, get_type_hints
-
-import torch
 
 from neuromirror.errors import RequestError
-from neuromirror.record.rows import parse_json, quoted
+from neuromirror.options import Whole
 
-FILE = "training.json"
-"""What a run directory keeps of its settings."""
-
-DTYPES = {"float32": torch.float32, "float64": torch.float64}
+DTYPES = ("float32", "float64")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,9 +19,11 @@ class Settings:
     data : str
         ``digits``, ``synthetic``, or a directory of class folders.
     method : str or None
-        The overlay; None as the file says.
-    train_images, test_images : int or None
-        How many images of each part; None for all.
+        Overlay of the circuit: wm, fa, kp, bp or ss; None as the file says.
+    train_images : int or None
+        How many images to learn from, a fixed choice; None for all.
+    test_images : int or None
+        How many images to test on, a fixed choice; None for all.
     validation_images : int
         Training images that are put aside, and on which every epoch is evaluated instead of on the test images.
     device : str
@@ -39,7 +32,7 @@ class Settings:
         Of weights and signals.
     bf16 : bool
         Whether forward and backward passes run under autocast to bfloat16.
-    compiled : bool
+    compile : bool
         Whether `torch.compile` makes them.
     channels_last : bool
         Whether images lie in memory channel by channel within each position, which is the faster format.
@@ -57,18 +50,18 @@ class Settings:
 
     data: str = "digits"
     method: str | None = None
-    train_images: int | None = None
-    validation_images: int = 0
-    test_images: int | None = None
+    train_images: Whole | None = None
+    validation_images: Whole = 0
+    test_images: Whole | None = None
     device: str = "auto"
     dtype: str = "float32"
     bf16: bool = False
-    compiled: bool = False
+    compile: bool = False
     channels_last: bool = True
-    workers: int = 0
+    workers: Whole = 0
     checkpoint_s: float = 300.0
-    checkpoint_steps: int | None = None
-    delta_images: int = 64
+    checkpoint_steps: Whole | None = None
+    delta_images: Whole = 64
     tensorboard: bool = False
 
     def check(self) -> None:
@@ -89,49 +82,3 @@ class Settings:
             value = getattr(self, name)
             if value is not None and not value >= low:
                 raise RequestError(f"--{name.replace('_', '-')} {value}: expected {low} or more.")
-
-    def to_json(self) -> str:
-        """Return the settings as indented JSON."""
-        return json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=False) + "\n"
-
-    @classmethod
-    def read(cls, folder: Path) -> Settings:
-        """Read the settings of a run directory.
-
-        Raises
-        ------
-        RequestError
-            If there are none, or they are damaged.
-        """
-        file = folder / FILE
-        remedy = "Give --resume a directory that 'neuromirror train' wrote."
-        try:
-            found: Any = parse_json(file.read_text(encoding="utf-8"), file=file, remedy=remedy)
-        except (OSError, UnicodeDecodeError) as error:
-            raise RequestError(f"{file}: cannot be read ({error}). {remedy}") from error
-        hints = get_type_hints(cls)
-        if not isinstance(found, dict) or set(found) != set(hints):
-            raise RequestError(f"{file}: {quoted(found)} are not the settings of a training run. {remedy}")
-        for name, value in found.items():
-            if not isinstance(value, float | int if hints[name] is float else hints[name]):
-                raise RequestError(f"{file}: '{name}' is {quoted(value)}. {remedy}")
-        return cls(**found)
-
-
-def device_of(name: str) -> torch.device:
-    """Return a device.
-
-    Raises
-    ------
-    RequestError
-        If torch has none of that name, or it is not in this machine.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device).cpu()
-    except (RuntimeError, TypeError, AssertionError, ImportError, NotImplementedError) as error:
-        why = str(error).splitlines()[0]
-        raise RequestError(f"--device {name}: torch cannot compute there ({why}). Use --device cpu.") from error
-    return device

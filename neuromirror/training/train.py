@@ -25,11 +25,13 @@ from neuromirror.record.store import RunWriter, check_free
 from neuromirror.result import Run, open_run
 from neuromirror.simulation import manifest_of, run_folders
 from neuromirror.training import checkpoint
+from neuromirror.training.device import DTYPES, device_of
 from neuromirror.training.loop import Trainer
 from neuromirror.training.mirroring import predicted_angle_deg
 from neuromirror.training.roles import roles_of
 from neuromirror.training.session import CHECKPOINTS, Session, phases_of
-from neuromirror.training.settings import DTYPES, FILE, Settings, device_of
+from neuromirror.training.settings import Settings
+from neuromirror.training.settings_file import FILE, read_settings, to_json
 
 Progress = Callable[[float, float], None]
 
@@ -65,7 +67,7 @@ class Prepared:
             training,
             batches,
             autocast=torch.bfloat16 if settings.bf16 else None,
-            compiled=settings.compiled,
+            compiled=settings.compile,
         )
 
 
@@ -170,7 +172,7 @@ def resume(
         If it is none of `train`, is complete, or its data has changed.
     """
     folder = Path(folder)
-    settings = Settings.read(folder)
+    settings = read_settings(folder)
     manifest = open_run(folder).manifest
     if manifest.complete:
         raise RequestError(f"{folder}: this run is complete. Train again with another --out for more.")
@@ -200,7 +202,7 @@ def resume(
 def evaluate(folder: Path | str) -> dict[str, float]:
     """Return the error of the newest checkpoint of a run on each part of its data, in percent; nothing is trained."""
     folder = Path(folder)
-    settings = Settings.read(folder)
+    settings = read_settings(folder)
     prepared = prepare(load(folder / "circuit.toml"), settings, overlaid=True)
     state = checkpoint.newest(folder / CHECKPOINTS)
     if state is None:
@@ -309,7 +311,7 @@ def _begin(prepared: Prepared, trainer: Trainer, settings: Settings, folder: Pat
     files = prepared.circuit.to_files("circuit")
     text = files.pop("circuit.toml").decode()
     manifest = type(manifest)(**{**vars(manifest), "versions": versions})
-    writer = RunWriter.create(folder, manifest, text, {**files, FILE: settings.to_json().encode()})
+    writer = RunWriter.create(folder, manifest, text, {**files, FILE: to_json(settings).encode()})
     return Session(trainer, prepared.data, prepared.size, settings, writer)
 
 
