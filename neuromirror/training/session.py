@@ -143,7 +143,7 @@ class Session:
         self._show(row)
         self.rows, self.last = self.rows + 1, row
         if trainer.step in (0, length.mirror, length.total):
-            feedback = {name: torch.from_numpy(arrays[name]).float() for name in self.plan.mirrors}
+            feedback = {name: torch.from_numpy(arrays[name]).float().contiguous() for name in self.plan.mirrors}
             self.writer.weight_files(examples, packed(trainer.network), safetensors.torch.save(feedback))
         self.measuring_s += time.perf_counter() - started
         lost = next((name for name in sorted(arrays) if not np.isfinite(arrays[name]).all()), None)

@@ -1,0 +1,264 @@
+"""The paper's methods side by side on images: which runs there are, how their rates are chosen, and running them.
+
+Every run has a directory of its own, named for what it is. One that is complete is read, one that was cut short goes
+on, so that an experiment may be stopped at any time and started again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import neuromirror as nm
+
+METHODS = ("bp", "wm", "kp", "ss", "fa")
+NAMES = MappingProxyType(
+    {
+        "bp": "backprop",
+        "wm": "weight mirror",
+        "kp": "Kolen-Pollack",
+        "ss": "sign-symmetry",
+        "fa": "feedback alignment",
+    }
+)
+TUNING_SEED = 1000
+"""Learning rates are chosen with this seed, which no result has."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Size:
+    """How large an experiment is.
+
+    Attributes
+    ----------
+    circuits : tuple of str
+    data : str or None
+        A data set, or None where a directory has to be given.
+    values, mirrored : mapping of str to object
+        What differs from the circuit's file for every method, and besides for the weight mirror.
+    settings : mapping of str to object
+        Of `neuromirror.training.settings.Settings`.
+    rates : mapping of str to tuple of float
+        Peak learning rates of each method to choose from on the validation images; the choice goes on beyond the ends
+        by factors of two as long as it lies at an end. One rate is taken as it is.
+    seeds : int
+    """
+
+    circuits: tuple[str, ...]
+    data: str | None
+    values: Mapping[str, Any]
+    mirrored: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    rates: Mapping[str, tuple[float, ...]]
+    seeds: int
+
+
+SMOKE = Size(
+    circuits=("resnet20",),
+    data="digits",
+    values={"training": {"epochs": 1, "batch": 32, "warmup_epochs": 0, "drops": [], "mirror_epochs": 0}},
+    mirrored={"training.epochs": 1.5, "training.mirror_epochs": 0.5, "training.mirror_angle_deg": 20.0},
+    settings={"train_images": 64, "validation_images": 20, "test_images": 20, "delta_images": 8},
+    rates=dict.fromkeys(METHODS, (0.1,)),
+    seeds=2,
+)
+"""Shows only that everything runs."""
+
+SMALL = Size(
+    circuits=("resnet20",),
+    data=None,
+    values={
+        "training": {
+            "epochs": 6,
+            "batch": 128,
+            "micro_batch": 64,
+            "warmup_epochs": 1,
+            "drops": [4, 5],
+            "mirror_epochs": 0,
+        }
+    },
+    # B forgets half of what it knows with every minibatch, and correspondingly less as W slows down.
+    mirrored={
+        "training.epochs": 8,
+        "training.mirror_epochs": 2,
+        "training.drops": [6, 7],
+        "training.mirror_angle_deg": 5.0,
+        "training.mirror_memory": "follows_rate",
+        "rules.mirror.updater.rate": 1.0,
+        "rules.mirror_linear.updater.rate": 0.5,
+    },
+    settings={"train_images": 10_000, "validation_images": 5_000, "delta_images": 32},
+    rates=dict.fromkeys(METHODS, (0.05, 0.1, 0.2)),
+    seeds=5,
+)
+"""A fixed subset of a small data set; every run takes at most 10 minutes on one core."""
+
+PAPER = Size(
+    circuits=("resnet18", "resnet50"),
+    data=None,
+    values={},
+    mirrored={},
+    settings={"bf16": True, "workers": 8},
+    rates={"bp": (0.8,), "wm": (0.8,), "kp": (0.8,), "ss": (0.5,), "fa": (0.8,)},
+    seeds=1,
+)
+"""The recipe of the paper's appendix C: a batch of 2,048, 90 epochs, and sign-symmetry at its own rate."""
+
+SIZES = MappingProxyType({"smoke": SMOKE, "small": SMALL, "paper": PAPER})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One run."""
+
+    circuit: str
+    method: str
+    rate: float
+    seed: int
+    size: Size
+    data: str
+    folder: Path
+    threads: int
+
+    @property
+    def out(self) -> Path:
+        """Its directory."""
+        return self.folder / f"{self.circuit}-{self.method}-rate{self.rate:g}-seed{self.seed}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Results:
+    """All runs of an experiment.
+
+    Attributes
+    ----------
+    rates : dict of str to float
+        The peak learning rate of each method.
+    runs : dict of str to list of Run
+        By method, one for each seed, in order.
+    tuning : dict of (str, float) to float
+        Validation error in percent by method and rate.
+    """
+
+    rates: dict[str, float]
+    runs: dict[str, list[nm.Run]]
+    tuning: dict[tuple[str, float], float] = field(default_factory=dict)
+
+    def errors(self, method: str) -> list[float]:
+        """Return the test error of each seed, in percent."""
+        return [run.manifest.summary["top1_error_percent"] for run in self.runs[method]]
+
+
+def options(documentation: str | None, arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line of an experiment on images."""
+    first = (documentation or "").partition("\n")[0]
+    parser = argparse.ArgumentParser(description=first, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--size", choices=sorted(SIZES), default="small", help="smoke, small or paper")
+    parser.add_argument("--quick", action="store_const", const="smoke", dest="size", help="the same as --size smoke")
+    parser.add_argument("--data", help="digits, or a directory of class folders")
+    parser.add_argument("--out", type=Path, help="where the runs are kept; a temporary directory for --size smoke")
+    parser.add_argument("--seeds", type=int, help="runs of each method, instead of what the size says")
+    parser.add_argument("--jobs", type=int, default=2, help="runs at a time")
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    found = parser.parse_args(arguments)
+    found.data = found.data or SIZES[found.size].data
+    if found.data is None:
+        parser.error(f"--size {found.size} needs --data DIR, class folders of images such as CIFAR-10's")
+    if found.out is None and found.size != "smoke":
+        found.out = Path("runs") / f"methods-{found.size}"
+    return found
+
+
+def results(chosen: argparse.Namespace, circuit: str, methods: Sequence[str]) -> Results:
+    """Choose the rate of each method, and run every seed of it; print how far it is to standard error."""
+    size, seeds = SIZES[chosen.size], chosen.seeds or SIZES[chosen.size].seeds
+    threads = max(1, (os.cpu_count() or 1) // chosen.jobs)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) if chosen.out is None else chosen.out
+
+        def job(method: str, rate: float, seed: int) -> Job:
+            return Job(
+                circuit=circuit,
+                method=method,
+                rate=rate,
+                seed=seed,
+                size=size,
+                data=chosen.data,
+                folder=folder,
+                threads=threads,
+            )
+
+        tuning = _tuned(methods, size, job, chosen.jobs)
+        rates = {
+            method: size.rates[method][0]
+            if len(size.rates[method]) == 1
+            else min((rate for m, rate in tuning if m == method), key=lambda rate: tuning[method, rate])
+            for method in methods
+        }
+        wanted = [job(method, rates[method], seed) for seed in range(seeds) for method in methods]
+        run_all(wanted, chosen.jobs)
+        runs = {m: [nm.open_run(job(m, rates[m], seed).out) for seed in range(seeds)] for m in methods}
+        for run in (run for some in runs.values() for run in some):
+            run.metrics()  # read while the directory is there
+    return Results(rates=rates, runs=runs, tuning=tuning)
+
+
+def _tuned(methods: Sequence[str], size: Size, job: Any, jobs: int) -> dict[tuple[str, float], float]:
+    """Return the validation error of every rate tried, until each method's best lies inside of those."""
+    errors: dict[tuple[str, float], float] = {}
+    wanted = {(method, rate) for method in methods for rate in size.rates[method] if len(size.rates[method]) > 1}
+    while wanted:
+        some = sorted(wanted, key=lambda one: (methods.index(one[0]), one[1]))
+        run_all([job(method, rate, TUNING_SEED) for method, rate in some], jobs)
+        for method, rate in some:
+            summary = nm.open_run(job(method, rate, TUNING_SEED).out).manifest.summary
+            errors[method, rate] = summary["validation_error_percent"]
+        wanted = set()
+        for method in {method for method, _ in errors}:
+            tried = sorted(rate for m, rate in errors if m == method)
+            best = min(tried, key=lambda rate: errors[method, rate])
+            if best == tried[0]:
+                wanted.add((method, best / 2))
+            elif best == tried[-1]:
+                wanted.add((method, best * 2))
+    return errors
+
+
+def run_all(jobs: Sequence[Job], at_a_time: int) -> None:
+    """Do every run that is not complete, several at a time, each in a process of its own."""
+    open_jobs = [job for job in jobs if not _is_complete(job.out)]
+    if at_a_time == 1 or len(open_jobs) < 2:
+        for job in open_jobs:
+            run_one(job)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(at_a_time, mp_context=context, max_tasks_per_child=1) as pool:
+        for job, _ in zip(open_jobs, pool.map(run_one, open_jobs), strict=True):
+            print(f"done: {job.out.name}", file=sys.stderr, flush=True)
+
+
+def run_one(job: Job) -> None:
+    """Do one run, or go on with it."""
+    import torch
+
+    torch.set_num_threads(job.threads)
+    if (job.out / "training.json").is_file():
+        nm.resume(job.out, figures=False)
+        return
+    circuit = nm.load(job.circuit).with_values(job.size.values).with_values({"training.rate": job.rate})
+    if job.method == "wm":
+        circuit = circuit.with_values(job.size.mirrored)
+    nm.train(circuit, data=job.data, method=job.method, seed=job.seed, out=job.out, figures=False, **job.size.settings)
+
+
+def _is_complete(folder: Path) -> bool:
+    return (folder / "manifest.json").is_file() and nm.open_run(folder).manifest.complete
