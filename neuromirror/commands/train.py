@@ -115,6 +115,10 @@ def _check(request: Request) -> None:
     if request.resume is None and request.circuit is None:
         raise RequestError("train: name a circuit, such as resnet20, or a run to go on with: --resume DIR.")
     if request.resume is not None:
+        if request.dry_run:
+            raise RequestError("--dry-run: what a run goes on to do is known from its beginning. Leave out --resume.")
+        if request.seeds != (0, 1):
+            raise RequestError("--resume: a run goes on as it was begun. Leave out --seed and --seeds.")
         if request.circuit is not None or request.changes or request.out is not None:
             raise RequestError("--resume: a run goes on as it was begun. Leave out the circuit, --set and --out.")
         changed = [name for name, value in vars(request.settings).items() if value != getattr(Settings(), name)]

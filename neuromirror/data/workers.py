@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -74,6 +75,11 @@ class Workers:
                 self._idle.append(loader)
 
 
+def _deaf(number: int) -> None:
+    """Let Ctrl-C go to the process that trains alone: it ends the workers when it has come to the end of a step."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 class _Loader:
     """A loader, and the requests that it takes when it is next read."""
 
@@ -83,6 +89,7 @@ class _Loader:
             _Answers(answer),
             sampler=self.requests,
             batch_size=None,
+            worker_init_fn=_deaf,
             persistent_workers=True,
             generator=torch.Generator(),  # its own, or each epoch would take a number of the global one
             **options,

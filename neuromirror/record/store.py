@@ -42,6 +42,7 @@ class RunWriter:
         self._parts = dict.fromkeys(manifest.populations, 0)
         self._beside: tuple[str, ...] = ()
         self._made: tuple[Path, ...] = ()
+        self._is_new = False
 
     @classmethod
     def create(
@@ -80,7 +81,7 @@ class RunWriter:
         if invocation["started"] is None:
             invocation = {**invocation, "started": _now()}
         writer = cls(path, dataclasses.replace(manifest, complete=False, invocation=invocation), metrics_file)
-        writer._beside, writer._made = tuple(beside or ()), tuple(made)
+        writer._beside, writer._made, writer._is_new = tuple(beside or ()), tuple(made), True
         writer._write_manifest()
         return writer
 
@@ -193,7 +194,13 @@ class RunWriter:
         self._close(complete=False, summary=self.manifest.summary)
 
     def discard(self) -> None:
-        """Take the directory away again, and those that were made for it: nothing has been recorded."""
+        """Take the directory away again, and those that were made for it: nothing has been recorded.
+
+        The directory of a run that goes on stays: it is there to be gone on with.
+        """
+        if not self._is_new:
+            self.interrupt()
+            return
         self._metrics_file.close()
         written = ("circuit.toml", "metrics.jsonl", "manifest.json", *self._beside)
         _take_away(self.path, written, self._made)

@@ -37,6 +37,8 @@ def save(folder: Path, step: int, state: dict[str, Any]) -> Path:
         The file, on the disk and whole.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    for left in folder.glob("step-*.pt.part"):  # of a run that was killed while it wrote
+        left.unlink()
     path = folder / f"step-{step:010d}.pt"
     unfinished = path.with_name(path.name + ".part")
     with unfinished.open("wb") as file:

@@ -66,7 +66,8 @@ def delta_angles(
 
 def _errors(network: Network, images: Tensor, labels: Tensor, loss: Callable[[Tensor, Tensor], Tensor]) -> dict:
     arriving: dict[str, Tensor] = {}
-    output = network.signals(images, arriving)[network.output].flatten(1)
+    # Images that take a gradient, so that errors reach layers below which nothing learns.
+    output = network.signals(images.detach().requires_grad_(), arriving)[network.output].flatten(1)
     found = torch.autograd.grad(loss(output, labels), list(arriving.values()), allow_unused=True)
     return {
         name: (torch.zeros_like(total) if delta is None else delta).float().cpu().numpy()

@@ -20,7 +20,7 @@ from neuromirror.backends.torch.mirror import Mirror
 from neuromirror.backends.torch.network import Network
 from neuromirror.circuit.description import Training
 from neuromirror.data.batches import Batches
-from neuromirror.errors import RunError
+from neuromirror.errors import RequestError, RunError
 from neuromirror.plan import ModePlan
 from neuromirror.rules.updater import Step
 from neuromirror.training.mirroring import examples_of, shortened
@@ -49,10 +49,23 @@ class Length:
 
 
 def length_of(training: Training, steps_per_epoch: int, *, mirrors: bool) -> Length:
-    """Return how long a run is; ``training.epochs`` counts those of mirroring alone."""
+    """Return how long a run is; ``training.epochs`` counts those of mirroring alone.
+
+    Raises
+    ------
+    RequestError
+        If a batch is more than all images, or there is no step to do.
+    """
+    if not steps_per_epoch:
+        raise RequestError(
+            f"training.batch {training.batch}: there are fewer images to learn from, so an epoch would have no step. "
+            "Take a smaller batch, or more images."
+        )
     mirror = round(training.mirror_epochs * steps_per_epoch) if mirrors else 0
     total = max(mirror, round(training.epochs * steps_per_epoch))
     total = total if training.steps is None else min(total, training.steps)
+    if not total:
+        raise RequestError(f"training.epochs {training.epochs:g}: comes to no step of a batch. Ask for more.")
     return Length(epoch=steps_per_epoch, mirror=min(mirror, total), total=total)
 
 
@@ -107,7 +120,7 @@ class Trainer:
         self.updater = ForwardUpdater(network, roles, training)
         self.mirror = Mirror(network, means=training.mirror_means)
         self.autocast, self.step, self.tally, self.mirroring_s = autocast, 0, Tally(), 0.0
-        self.device = next(network.parameters()).device
+        self.device, self._dtype = (first := next(network.parameters())).device, first.dtype
         self._module: nn.Module = torch.compile(network) if compiled else network  # pyright: ignore[reportAttributeAccessIssue]
         self._images: Iterator[tuple[Tensor, Tensor]] | None = None
         self._seen = dict.fromkeys((one.name for mode in roles.mirrors for one in mode.learners), 0)
@@ -163,7 +176,7 @@ class Trainer:
         for some, those in zip(
             images.split(self.training.micro_batch), labels.split(self.training.micro_batch), strict=True
         ):
-            some, those = some.to(self.device, non_blocking=True), those.to(self.device, non_blocking=True)
+            some, those = self._placed(some), those.to(self.device, non_blocking=True)
             with torch.autocast(self.device.type, dtype=self.autocast, enabled=self.autocast is not None):
                 output = self._module(some)
             loss = self.loss(output, those)
@@ -185,6 +198,10 @@ class Trainer:
         wanted = functional.one_hot(labels, output.shape[1]).to(output.dtype)
         return 0.5 * ((output - wanted) ** 2).sum(dim=1).mean()
 
+    def _placed(self, images: Tensor) -> Tensor:
+        """Return images where the network is, in its numbers."""
+        return images.to(self.device, self._dtype, non_blocking=True)
+
     def _next(self) -> tuple[Tensor, Tensor]:
         epoch, within = divmod(self.step - self.length.mirror, self.length.epoch)
         if within == 0 or self._images is None:
@@ -198,7 +215,7 @@ class Trainer:
         wrong = images = 0
         for some, labels in batches.all():
             with torch.autocast(self.device.type, dtype=self.autocast, enabled=self.autocast is not None):
-                output = self.network(some.to(self.device))
+                output = self.network(self._placed(some))
             wrong += int((output.argmax(dim=1).cpu() != labels).sum())
             images += len(labels)
         return 100.0 * wrong / images

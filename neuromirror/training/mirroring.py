@@ -24,9 +24,18 @@ def examples_of(network: Network, mode: ModePlan, training: Training) -> int:
 
     With ``mirror_angle_deg`` they are as many as bring the B that needs most of them to that angle in the steady state,
     by the law of `rate_angle_deg`: of examples and positions together a B needs in proportion to its fan-in.
+
+    Raises
+    ------
+    RequestError
+        If there is no such number: means are subtracted, and the law is of rules that forget.
     """
     if training.mirror_angle_deg is None:
-        return training.mirror_examples or training.batch
+        found = training.mirror_examples or training.batch
+        if found < FEWEST:
+            what = "batch" if training.mirror_examples is None else "mirror_examples"
+            raise RequestError(f"training.{what} {found}: mirroring subtracts means, of {FEWEST} examples or more.")
+        return found
     return max(FEWEST, *(_needed(network, one, training.mirror_angle_deg, mode.window_s) for one in mode.learners))
 
 
@@ -39,6 +48,11 @@ def _needed(network: Network, learner: Learner, angle_deg: float, window_s: floa
         )
     inputs, positions, law = _layer(network, learner)
     forgetting = 1 - updater.step(examples_seen=0, examples=1, window_s=window_s).keep
+    if not 0 < forgetting <= 1:
+        raise RequestError(
+            f"training.mirror_angle_deg: rule '{learner.rule.name}' takes {forgetting:g} of B away at each turn. Give "
+            "it a decay with which that is more than 0 and at most 1, or leave the angle out."
+        )
     # tan² of the angle is as the inverse of the examples.
     of_one = math.tan(math.radians(rate_angle_deg(inputs, effective_examples(1, forgetting, positions), law)))
     return math.ceil((of_one / math.tan(math.radians(angle_deg))) ** 2)

@@ -66,11 +66,9 @@ def _arrays(network: Network, name: str) -> Iterator[Tensor]:
 
 
 def _options(updater: Updater, training: Training) -> dict[str, float | bool]:
-    rate = updater.rate or 0.0
-    decay = updater.decay
-    if updater.kind == "plain" and not updater.decay_times_rate:
-        decay = decay / rate if rate else 0.0
-    peak = peak_rate(rate, training)
+    peak, decay = peak_rate(updater.rate or 0.0, training), updater.decay
+    if updater.kind == "plain" and not updater.decay_times_rate:  # at the peak the decay is what the file says
+        decay = decay / peak if peak else 0.0
     return {
         "lr": peak,
         "peak": peak,

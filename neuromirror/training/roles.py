@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from neuromirror.circuit.capabilities import TRAINING, unsupported
-from neuromirror.circuit.description import Description, Updater
+from neuromirror.circuit.description import Description, Training, Updater
 from neuromirror.circuit.rules import drive_of
 from neuromirror.errors import CircuitError, Problem
-from neuromirror.plan import ModePlan, Plan
+from neuromirror.plan import Learner, ModePlan, Plan
 from neuromirror.rules.library import library
 
 
@@ -58,13 +59,10 @@ def roles_of(plan: Plan) -> Roles:
         )
         raise CircuitError([*problems, Problem(name="training", path="modes", message=message)])
     problems += [*_learning(described, comparing[0], plan), *_built(described, comparing[0])]
+    problems += [*_mirroring(plan, comparing[0]), *_batches(described)]
     if problems:
         raise CircuitError(problems)
-    mirroring = [
-        mode
-        for name, mode in plan.modes.items()
-        if name != comparing[0] and mode.noise and any(one.name in plan.mirrors for one in mode.learners)
-    ]
+    mirroring = [mode for name, mode in plan.modes.items() if name != comparing[0] and mode.learners]
     learn = described.modes[comparing[0]].learn
     return Roles(
         engaged=plan.modes[comparing[0]],
@@ -81,6 +79,9 @@ def _problem(path: str, message: str) -> Problem:
 def _learning(described: Description, engaged: str, plan: Plan) -> list[Problem]:
     """Report what learns awake by a rule that training has no way to compute."""
     known, found = library(), list[Problem]()
+    if not described.modes[engaged].learn:
+        message = 'nothing learns in the mode that compares. Say learn = { "@W" = "forward" }.'
+        found.append(_problem(f"modes.{engaged}.learn", message))
     for name, rule in described.modes[engaged].learn.items():
         is_weight = name in described.projections
         wanted = "kolen_pollack" if name in plan.mirrors else "forward" if is_weight else "bias"
@@ -99,6 +100,60 @@ def _updater(updater: Updater, rule: str) -> list[Problem]:
     path = f"rules.{rule}.updater"
     if updater.memory is not None:
         return [_problem(path, "what learns awake has a rate and decay in training, no memory. Say rate = 0.1.")]
+    return []
+
+
+def _mirroring(plan: Plan, engaged: str) -> list[Problem]:
+    """Report what other modes do than to let B learn from noise."""
+    found, on = list[Problem](), set(plan.description.modes[engaged].on)
+    for name, mode in plan.modes.items():
+        if name == engaged or not mode.learners:
+            continue
+        for one in mode.learners:
+            if one.name not in plan.mirrors:
+                message = (
+                    f"{one.name} learns in a mode that compares nothing. In training only B learns there, from noise. "
+                    f"Let {one.name} learn in {engaged}."
+                )
+                found.append(_problem(f"modes.{name}.learn.{one.name}", message))
+            elif plan.mirrors[one.name] not in on:
+                message = f"its W, {plan.mirrors[one.name]}, is not on in {engaged}. Add it there, or let B rest here."
+                found.append(_problem(f"modes.{name}.learn.{one.name}", message))
+            elif silent := _silent(plan, mode, one):
+                message = (
+                    f"{silent} gets no signal in this mode, so that there is nothing to learn from. Add "
+                    f'"@drive" and {plan.mirrors[one.name]} to on, and noise to the lower cells.'
+                )
+                found.append(_problem(f"modes.{name}.learn.{one.name}", message))
+        if mode.inputs:
+            message = "training shows images in the mode that compares, and nowhere else. Take the input out."
+            found.append(_problem(f"modes.{name}.input", message))
+    return found
+
+
+def _silent(plan: Plan, mode: ModePlan, learner: Learner) -> str | None:
+    """Return the first of the cells that a B joins which no signal reaches in a mode, if there is one."""
+    reached = set(mode.noise)
+    for population in mode.order:
+        if any(axons.source in reached for axons in mode.synapses.get(population, ())):
+            reached.add(population)
+    for end in (learner.source or "", learner.target):
+        driving = mode.drives.get(end)
+        if not driving or driving[0].source not in reached:
+            return end
+    return None
+
+
+def _batches(described: Description) -> list[Problem]:
+    """Report batches so small that batch norm has one number to normalise."""
+    training = described.training or Training()
+    single = [n for n, p in described.populations.items() if p.norm is not None and math.prod(p.shape[1:]) == 1]
+    if single and 1 in (training.batch, training.micro_batch, training.batch % training.micro_batch):
+        message = (
+            f"{training.batch} images in parts of {training.micro_batch} leave a part with one image, of which the "
+            f"batch norm of {single[0]} can take no variance. Let micro_batch divide batch, and be 2 or more."
+        )
+        return [_problem("training.micro_batch", message)]
     return []
 
 

@@ -22,6 +22,7 @@ from neuromirror.schedule import window_s
 from neuromirror.simulation import alignment_of
 from neuromirror.training import checkpoint
 from neuromirror.training.deltas import delta_angles
+from neuromirror.training.interrupts import Interrupts
 from neuromirror.training.loop import Tally, Trainer
 from neuromirror.training.settings import Settings
 
@@ -55,6 +56,7 @@ class Session:
         self.began_s, self.first_step = time.perf_counter(), trainer.step
         self.evaluating_s, self.angles_s = 0.0, 0.0
         self._board: Any = None
+        self._is_whole = False
 
     # ---- the course of it -------------------------------------------------------------------------------------------
 
@@ -66,26 +68,35 @@ class Session:
         RunError
             If the loss or a weight is no longer finite; the record up to there is kept.
         """
-        trainer, saved_s = self.trainer, time.perf_counter()
-        self.began_s, self.first_step = saved_s, trainer.step
-        complete = False
+        self.began_s, self.first_step = time.perf_counter(), self.trainer.step
+        complete, self._is_whole = False, self.trainer.step > 0
         try:
-            if trainer.step == 0:
-                self._row()
-            while trainer.step < trainer.length.total:
-                trainer.advance()
-                if self._is_due():
-                    self._row()
-                steps, now = self.settings.checkpoint_steps, time.perf_counter()
-                if now - saved_s > self.settings.checkpoint_s or (steps and trainer.step % steps == 0):
-                    self.save()
-                    saved_s = time.perf_counter()
-                progress(trainer.step, trainer.length.total)
-            complete = True
+            with Interrupts() as interrupts:
+                self._advance(progress, interrupts)
+                complete = True
         finally:
-            if not complete and trainer.step:
+            # In the midst of a step there is nothing to go on from: the last checkpoint stays the newest.
+            if self._is_whole:
                 self.save()
             self._close(complete=complete)
+
+    def _advance(self, progress: Progress, interrupts: Interrupts) -> None:
+        trainer, saved_s = self.trainer, self.began_s
+        if trainer.step == 0:
+            self._row()
+            self._is_whole = True
+        while trainer.step < trainer.length.total:
+            interrupts.check()
+            self._is_whole = False
+            trainer.advance()
+            if self._is_due():
+                self._row()
+            self._is_whole = True
+            steps, now = self.settings.checkpoint_steps, time.perf_counter()
+            if now - saved_s > self.settings.checkpoint_s or (steps and trainer.step % steps == 0):
+                self.save()
+                saved_s = time.perf_counter()
+            progress(trainer.step, trainer.length.total)
 
     def save(self) -> None:
         """Write a checkpoint."""
@@ -154,7 +165,8 @@ class Session:
             )
 
     def _mode(self) -> str:
-        return "mirroring" if self.trainer.step <= self.trainer.length.mirror else self.trainer.roles.engaged.name
+        step, alone = self.trainer.step, self.trainer.length.mirror
+        return "mirroring" if alone and step <= alone else self.trainer.roles.engaged.name
 
     def _window_s(self) -> float:
         described = self.plan.description

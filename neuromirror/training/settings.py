@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import types
 from dataclasses import dataclass
+from typing import Any, get_args, get_type_hints
 
 from neuromirror.errors import RequestError
 from neuromirror.options import Whole
@@ -72,13 +74,35 @@ class Settings:
         RequestError
             With the option that has it.
         """
+        for name, kind in kinds().items():
+            if not is_of(kind, getattr(self, name)):
+                raise RequestError(f"--{name.replace('_', '-')} {getattr(self, name)!r}: expected {said(kind)}.")
         if self.dtype not in DTYPES:
             raise RequestError(f"--dtype {self.dtype}: expected {' or '.join(DTYPES)}.")
         if self.bf16 and self.dtype == "float64":
             raise RequestError("--bf16: weights are float32 there, not float64. Leave one of the two out.")
+        if self.delta_images == 1:
+            raise RequestError("--delta-images 1: batch norm takes 2 or more. Take 0 to measure no δ angles.")
         least = {"workers": 0, "validation_images": 0, "delta_images": 0, "checkpoint_s": 0}
         least |= {name: 1 for name in ("train_images", "test_images", "checkpoint_steps")}
         for name, low in least.items():
             value = getattr(self, name)
             if value is not None and not value >= low:
                 raise RequestError(f"--{name.replace('_', '-')} {value}: expected {low} or more.")
+
+
+def kinds() -> dict[str, Any]:
+    """Return the type of every option."""
+    return get_type_hints(Settings)
+
+
+def is_of(kind: Any, value: object) -> bool:
+    """Return whether a value is of the type of an option: a whole number is a number too, and True is none."""
+    allowed = get_args(kind) or (kind,)
+    return type(value) in allowed or (float in allowed and type(value) is int)
+
+
+def said(kind: Any) -> str:
+    """Return what an option expects, in words."""
+    words = {int: "a whole number", float: "a number", str: "a name", bool: "True or False", types.NoneType: "None"}
+    return " or ".join(words[one] for one in get_args(kind) or (kind,))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 from neuromirror.errors import RequestError
 from neuromirror.record.rows import parse_json, quoted
-from neuromirror.training.settings import Settings
+from neuromirror.training.settings import Settings, is_of, kinds, said
 
 FILE = "training.json"
 
@@ -34,10 +34,10 @@ def read_settings(folder: Path) -> Settings:
         found: Any = parse_json(file.read_text(encoding="utf-8"), file=file, remedy=_REMEDY)
     except (OSError, UnicodeDecodeError) as error:
         raise RequestError(f"{file}: cannot be read ({error}). {_REMEDY}") from error
-    hints = get_type_hints(Settings)
+    hints = kinds()
     if not isinstance(found, dict) or set(found) != set(hints):
         raise RequestError(f"{file}: {quoted(found)} are not the settings of a training run. {_REMEDY}")
     for name, value in found.items():
-        if not isinstance(value, float | int if hints[name] is float else hints[name]):
-            raise RequestError(f"{file}: '{name}' is {quoted(value)}. {_REMEDY}")
+        if not is_of(hints[name], value):
+            raise RequestError(f"{file}: '{name}' is {quoted(value)}; expected {said(hints[name])}. {_REMEDY}")
     return Settings(**found)

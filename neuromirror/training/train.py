@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +23,7 @@ from neuromirror.data.batches import Batches
 from neuromirror.data.load import Data, load_data
 from neuromirror.errors import RequestError
 from neuromirror.plan import Plan
+from neuromirror.record.manifest import Manifest
 from neuromirror.record.store import RunWriter, check_free
 from neuromirror.result import Run, open_run
 from neuromirror.simulation import manifest_of, run_folders
@@ -116,7 +119,8 @@ def train(
         If the loss or a weight is no longer finite; the record up to there is kept.
     """
     try:
-        chosen = Settings(data=str(data), method=method, **settings)
+        name = data if isinstance(data, str) else os.path.join(os.curdir, data)  # "./digits" is a directory
+        chosen = Settings(data=name, method=method, **settings)
     except TypeError as error:
         raise RequestError(f"train: {error}. See neuromirror.training.settings.Settings.") from error
     return train_seeds(circuit, seeds_=[seed], out=out, settings=chosen, figures=figures)[0]
@@ -172,19 +176,12 @@ def resume(
         If it is none of `train`, is complete, or its data has changed.
     """
     folder = Path(folder)
-    settings = read_settings(folder)
-    manifest = open_run(folder).manifest
-    if manifest.complete:
+    if open_run(folder).manifest.complete:
+        read_settings(folder)
         raise RequestError(f"{folder}: this run is complete. Train again with another --out for more.")
-    circuit = load(folder / "circuit.toml")
-    prepared = prepare(circuit, settings, overlaid=True)
-    if prepared.circuit.sha256 != manifest.circuit_sha256:
-        raise RequestError(f"{folder}/circuit.toml: another circuit than the run began with. Restore the file.")
+    manifest, settings, prepared, state = _begun(folder)
     with deterministic():
         trainer = prepared.trainer(manifest.seed, settings)
-        state = checkpoint.newest(folder / CHECKPOINTS)
-        if state is not None and state["data_sha256"] != prepared.data.sha256:
-            raise RequestError(f"{settings.data}: other images than the run began with. Restore them, or train anew.")
         session = Session(
             trainer,
             prepared.data,
@@ -202,12 +199,10 @@ def resume(
 def evaluate(folder: Path | str) -> dict[str, float]:
     """Return the error of the newest checkpoint of a run on each part of its data, in percent; nothing is trained."""
     folder = Path(folder)
-    settings = read_settings(folder)
-    prepared = prepare(load(folder / "circuit.toml"), settings, overlaid=True)
-    state = checkpoint.newest(folder / CHECKPOINTS)
+    manifest, settings, prepared, state = _begun(folder)
     if state is None:
         raise RequestError(f"{folder}: there is no checkpoint in it. Train first.")
-    trainer = prepared.trainer(open_run(folder).manifest.seed, settings)
+    trainer = prepared.trainer(manifest.seed, settings)
     trainer.restore({key: state[key] for key in ("network", "updater", "step", "seen", "tally")})
     parts = {"validation": prepared.data.validation, "test": prepared.data.test}
     return {
@@ -310,9 +305,26 @@ def _begin(prepared: Prepared, trainer: Trainer, settings: Settings, folder: Pat
     versions = {**manifest.versions, "torchvision": importlib.import_module("torchvision").__version__}
     files = prepared.circuit.to_files("circuit")
     text = files.pop("circuit.toml").decode()
-    manifest = type(manifest)(**{**vars(manifest), "versions": versions})
+    summary = {"data": prepared.data.name, "data_sha256": prepared.data.sha256}
+    manifest = dataclasses.replace(manifest, versions=versions, summary=summary)
     writer = RunWriter.create(folder, manifest, text, {**files, FILE: to_json(settings).encode()})
     return Session(trainer, prepared.data, prepared.size, settings, writer)
+
+
+def _begun(folder: Path) -> tuple[Manifest, Settings, Prepared, dict[str, Any] | None]:
+    """Return what a run began with, checked, and its newest checkpoint."""
+    settings, manifest = read_settings(folder), open_run(folder).manifest
+    prepared = prepare(load(folder / "circuit.toml"), settings, overlaid=True)
+    if (prepared.circuit.sha256, prepared.circuit.protocol_sha256) != (
+        manifest.circuit_sha256,
+        manifest.protocol_sha256,
+    ):
+        raise RequestError(f"{folder}/circuit.toml: another circuit than the run began with. Restore the file.")
+    state, found = checkpoint.newest(folder / CHECKPOINTS), prepared.data.sha256
+    began = manifest.summary.get("data_sha256", found if state is None else state["data_sha256"])
+    if began != found:
+        raise RequestError(f"{settings.data}: other images than the run began with. Restore them, or train anew.")
+    return manifest, settings, prepared, state
 
 
 def _opened(folder: Path, figures: bool) -> Run:
