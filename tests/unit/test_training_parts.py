@@ -212,11 +212,11 @@ REFUSED: dict[str, tuple[Callable[[Tables], object], str]] = {
     ),
     "an own drive awake": (
         learned_awake({"drive": "-error*pre*abs(pre)", "updater": {"rate": 0.1}}),
-        r"^error: rules\.forward\.drive: W1 learns awake by the drive '-error\*pre\*abs\(pre\)'\..* Use drive = ",
+        r"^error: rules\.forward\.drive: W1( and \d more learn| learns) awake by the drive '-error\*pre\*abs\(pre\)'\..* Use drive = ",
     ),
     "weight mirror awake": (
         learned_awake({"drive": "weight_mirror", "updater": {"rate": 0.1}}),
-        r'^error: rules\.forward\.drive: W1 learns awake by the drive \'weight_mirror\'.*Use drive = "forward"\.',
+        r'^error: rules\.forward\.drive: W1( and \d more learn| learns) awake by the drive \'weight_mirror\'.*Use drive = "forward"\.',
     ),
     "a memory awake": (
         learned_awake({"drive": "forward", "updater": {"memory": "1 s", "decay": 1.0}}),
@@ -306,7 +306,7 @@ def test_masks_and_permuted_cross_projections_are_refused(place: str, value: obj
     circuit = nm.Circuit(dense_tables((64, 12, 8, 10))).expand().with_values({place: value})
     circuit.check()
     with pytest.raises(
-        CircuitError, match=rf"^error: {re.escape(place)}: training has no .* Take it out, or use 'run'"
+        CircuitError, match=rf"^error: with_values {re.escape(place)}  {re.escape(place)}: training has no .* Take it out, or use 'run'"
     ):
         roles_of(Plan(circuit, 0))
 
