@@ -143,7 +143,8 @@ def capabilities(backend: str) -> Capabilities:
 
 def trainable(description: Description) -> bool:
     """Return whether ``neuromirror train`` has all that a circuit asks for."""
-    return next(_features(description, TRAINING), None) is None
+    compared = any(mode.compare for mode in description.modes.values())
+    return compared and next(_features(description, TRAINING), None) is None
 
 
 def able(description: Description) -> list[str]:
@@ -175,6 +176,8 @@ def unsupported(
             if name != backend.name and not any(p == path for p, *_ in _features(description, other))
         ]
         remedy = f" Use --backend {' or '.join(others)}." if others else " No backend runs it yet."
+        if backend is TRAINING and others:
+            remedy = f" 'neuromirror run --backend {others[0]}' has it."
         if backend is not TRAINING and not others and not any(p == path for p, *_ in _features(description, TRAINING)):
             remedy = " 'neuromirror train' has it."
         problems.append(

@@ -159,7 +159,7 @@ class Circuit:
         CircuitError
             If the circuit has errors.
         """
-        return Circuit(_tables(overlaid(self.description, name)), notices=self._notices)
+        return Circuit(_tables(overlaid(self.description, name)), locate=self.place, notices=self._notices)
 
     def fitted(
         self, *, channels: int | None = None, size: tuple[int, int] | None = None, classes: int | None = None
@@ -174,7 +174,7 @@ class Circuit:
             If the circuit has errors.
         """
         changed = fitted(self.description, channels=channels, size=size, classes=classes)
-        return Circuit(_tables(changed), notices=self._notices)
+        return Circuit(_tables(changed), locate=self.place, notices=self._notices)
 
     @property
     def not_local(self) -> dict[str, str]:

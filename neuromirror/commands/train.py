@@ -7,6 +7,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from neuromirror.circuit.capabilities import TRAINING
@@ -85,7 +86,8 @@ def run_train(request: Request) -> None:
         _report(run, request.figures)
     if request.as_json:
         found = [{**run.manifest.summary, **_speed(run), "run_dir": str(run.path)} for run in runs]
-        print(json.dumps({**found[0], "wall_s": wall_s} if len(found) == 1 else {"runs": found, "wall_s": wall_s}))
+        every = {**found[0], "wall_s": wall_s} if len(found) == 1 else {"runs": found, "wall_s": wall_s}
+        print(json.dumps(every, sort_keys=True))
 
 
 class _Bars:
@@ -158,8 +160,8 @@ def _report(run: Run, figures: bool) -> None:
         known = {name: angle for name, angle in summary.get(key, {}).items() if angle is not None}
         if known:
             worst = max(known, key=lambda name: known[name])
-            middle = sorted(known.values())[len(known) // 2]
-            print(f"seed {seed}  angle of {what}: median {middle:.1f}°, worst {known[worst]:.1f}° ({worst})")
+            found = f"median {median(known.values()):.1f}°, worst {known[worst]:.1f}° ({worst})"
+            print(f"seed {seed}  angle of {what}: {found}")
     print(f"record   {run.path}")
     if figures:
         for figure in sorted((run.path / "figures").glob("*.png")):

@@ -6,11 +6,12 @@ from pathlib import Path
 
 from neuromirror.figures.alignment import alignment, angle_names, weights
 from neuromirror.figures.draw import draw
+from neuromirror.figures.learning import errors, is_training, layers, learning
 from neuromirror.figures.raster import raster
 from neuromirror.figures.style import save
 from neuromirror.record import Run
 
-__all__ = ["alignment", "draw", "raster", "save", "save_all", "weights"]
+__all__ = ["alignment", "draw", "errors", "layers", "learning", "raster", "save", "save_all", "weights"]
 
 
 def save_all(run: Run, directory: Path | None = None) -> dict[str, Path]:
@@ -26,10 +27,14 @@ def save_all(run: Run, directory: Path | None = None) -> dict[str, Path]:
     -------
     dict of str to Path
         ``raster`` (if the run has spikes), ``alignment`` (if it has angles), ``weights`` (if it has snapshots of a
-        feedback projection that mirrors), each with its PNG file.
+        feedback projection that mirrors), or ``learning`` and ``layers`` (if it learned from images), each with its
+        PNG file.
     """
     directory = run.path / "figures" if directory is None else directory
     figures = {}
+    if is_training(run):
+        figures = {"learning": learning, "layers": layers}
+        return {name: save(make(run), directory / f"{name}.png") for name, make in figures.items()}
     if run.has_spikes:
         figures["raster"] = raster
     if angle_names(run):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -57,11 +58,12 @@ def roles_of(plan: Plan) -> Roles:
             f"training needs one mode that compares the output with the target; this circuit has {len(comparing)}. "
             'Say compare = { d_head = "head - target" } in one.'
         )
-        raise CircuitError([*problems, Problem(name="training", path="modes", message=message)])
+        raise CircuitError([_placed(one, plan) for one in (*problems, _problem("modes", message))])
     problems += [*_learning(described, comparing[0], plan), *_built(described, comparing[0])]
+    problems += _passed_over(described, comparing[0])
     problems += [*_mirroring(plan, comparing[0]), *_batches(described)]
     if problems:
-        raise CircuitError(problems)
+        raise CircuitError([_placed(problem, plan) for problem in problems])
     mirroring = [mode for name, mode in plan.modes.items() if name != comparing[0] and mode.learners]
     learn = described.modes[comparing[0]].learn
     return Roles(
@@ -70,6 +72,12 @@ def roles_of(plan: Plan) -> Roles:
         forward={name: rule for name, rule in learn.items() if name not in plan.mirrors},
         kolen_pollack={name: rule for name, rule in learn.items() if name in plan.mirrors},
     )
+
+
+def _placed(problem: Problem, plan: Plan) -> Problem:
+    """Return a problem with file and line."""
+    file, line = plan.circuit.place(tuple(problem.path.split(".")))
+    return problem if problem.file else dataclasses.replace(problem, file=file, line=line)
 
 
 def _problem(path: str, message: str) -> Problem:
@@ -101,6 +109,18 @@ def _updater(updater: Updater, rule: str) -> list[Problem]:
     if updater.memory is not None:
         return [_problem(path, "what learns awake has a rate and decay in training, no memory. Say rate = 0.1.")]
     return []
+
+
+def _passed_over(described: Description, engaged: str) -> list[Problem]:
+    """Report what a circuit says that training has no counterpart of."""
+    found = []
+    if described.modes[engaged].bias == "blocked":
+        message = f"biases act in training wherever they are. Say on, or take the biases out of {engaged}'s cells."
+        found.append(_problem(f"modes.{engaged}.bias", message))
+    if described.code.estimate is not None:
+        message = "training subtracts the means of each batch, and estimates no baseline over time. Take it out."
+        found.append(_problem("code.estimate", message))
+    return found
 
 
 def _mirroring(plan: Plan, engaged: str) -> list[Problem]:

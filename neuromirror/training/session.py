@@ -53,7 +53,8 @@ class Session:
         self.trainer, self.data, self.size, self.settings, self.writer = trainer, data, size, settings, writer
         self.plan: Plan = trainer.network.plan
         self.rows, self.last = 0, dict[str, Any]()
-        self.began_s, self.first_step, self.measuring_s = time.perf_counter(), trainer.step, 0.0
+        self.began_s, self.first_step = time.perf_counter(), trainer.step
+        self.evaluating_s, self.angles_s = 0.0, 0.0
         self._board: Any = None
         self._is_whole = False
 
@@ -127,7 +128,7 @@ class Session:
 
     def _row(self) -> None:
         """Measure, and add a row to the metrics; keep the weights where a phase ends."""
-        started = time.perf_counter()
+        started, evaluated_s = time.perf_counter(), self.evaluating_s
         trainer, length = self.trainer, self.trainer.length
         arrays = arrays_of(trainer.network)
         mode, examples = self._mode(), trainer.step * trainer.training.batch
@@ -156,7 +157,7 @@ class Session:
         if trainer.step in (0, length.mirror, length.total):
             feedback = {name: torch.from_numpy(arrays[name]).float().contiguous() for name in self.plan.mirrors}
             self.writer.weight_files(examples, packed(trainer.network), safetensors.torch.save(feedback))
-        self.measuring_s += time.perf_counter() - started
+        self.angles_s += time.perf_counter() - started - (self.evaluating_s - evaluated_s)
         lost = next((name for name in sorted(arrays) if not np.isfinite(arrays[name]).all()), None)
         if lost is not None:
             raise RunError(
@@ -173,6 +174,7 @@ class Session:
 
     def _errors(self) -> dict[str, float]:
         """Evaluate: on the validation images where there are some, else on the test images; at the end on both."""
+        started = time.perf_counter()
         at_end = self.trainer.step == self.trainer.length.total
         sets = {"validation": self.data.validation, "test": self.data.test}
         wanted = ["validation"] if self.data.validation is not None else ["test"]
@@ -183,6 +185,7 @@ class Session:
             assert images is not None
             batches = Batches(images, self.data, batch=min(250, len(images)), size=self.size)
             found[f"{part}_error_percent"] = self.trainer.error_percent(batches)
+        self.evaluating_s += time.perf_counter() - started
         return found
 
     def _deltas(self) -> Any:
@@ -199,10 +202,11 @@ class Session:
         """Return what took how long, in seconds of the clock, and images per second of the engaged steps."""
         trainer, wall_s = self.trainer, time.perf_counter() - self.began_s
         engaged = max(0, trainer.step - max(self.first_step, trainer.length.mirror))
-        training_s = max(wall_s - self.measuring_s, 1e-9)
+        training_s = max(wall_s - self.evaluating_s - self.angles_s, 1e-9)
         return {
             "wall_s": wall_s,
-            "measuring_s": self.measuring_s,
+            "evaluating_s": self.evaluating_s,
+            "measuring_angles_s": self.angles_s,
             "waiting_for_data_s": trainer.batches.waited_s,
             "mirroring_s": trainer.mirroring_s,
             "images_per_s": engaged * trainer.training.batch / training_s,

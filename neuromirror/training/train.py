@@ -230,6 +230,7 @@ def prepare(circuit: Circuit | str | Path, settings: Settings, *, overlaid: bool
     circuit.check()
     if settings.method is not None and not overlaid:
         circuit = circuit.method(settings.method)
+    roles_of(Plan(circuit, 0))  # which says what stands in the way, before any image is read
     shape = _input_shape(circuit.description)
     size = shape[1:] if len(shape) == 3 else _flat_size(circuit.description, shape[0])
     data = load_data(

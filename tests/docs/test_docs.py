@@ -40,7 +40,7 @@ PAGE_NAMES = [page.stem for page in PAGES]
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-PROGRESS = re.compile(r"^ *\d+%  .* s simulated in .* s\n", re.MULTILINE)
+PROGRESS = re.compile(r"^ *\d+%  .* in [\d.]+ s\n", re.MULTILINE)
 
 
 class Block(NamedTuple):
@@ -183,6 +183,7 @@ MODELS = {
     description.Step: "[[schedule]]",
     description.Repeat: "[[schedule]]",
     description.Timing: "[time]",
+    description.Training: "[training]",
     description.Layers: "[layers]",
     description.Feedback: "[feedback]",
     description.Motif: "[motifs.NAME]",
@@ -219,6 +220,8 @@ def default_text(field: FieldInfo) -> str:
         return "`{ " + ", ".join(f'{key} = "{getattr(value, key)}"' for key in value.model_fields_set) + " }`"
     if value is None or value in ((), {}, "") or isinstance(value, BaseModel):
         return "–"
+    if isinstance(value, tuple):
+        return f"`{list(value)}`"
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
@@ -277,7 +280,8 @@ def test_no_field_is_made_up() -> None:
 
 def test_every_check_is_listed() -> None:
     folder = ROOT / "neuromirror"
-    files = [*folder.glob("circuit/**/*.py"), folder / "schedule.py", *folder.glob("backends/**/*.py")]
+    parts = ("circuit", "backends", "training")
+    files = [folder / "schedule.py", *(file for part in parts for file in folder.glob(f"{part}/**/*.py"))]
     text = "\n".join(file.read_text(encoding="utf-8") for file in files)
     named = re.findall(
         r'(?:(?:c|self)\.problem\(\s*|Problem\(\s*name=|name, message = \(?\s*|return "[a-z_]+", )"([a-z-]+)"', text

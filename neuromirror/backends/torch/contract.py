@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.grad import conv2d_weight
 
 from neuromirror.rules import expression
 from neuromirror.rules.expression import POSTSYNAPTIC, PRESYNAPTIC, Drive, Factor
@@ -97,20 +97,51 @@ def mean_conv_drive(drive: Drive, values: Mapping[str, Any], weight_OIYX: Tensor
     pre, post = (
         next(v for n, v in values.items() if n in side and v.ndim == 4) for side in (PRESYNAPTIC, POSTSYNAPTIC)
     )
-    size, options = weight_OIYX.shape, {"stride": conv.stride, "padding": conv.padding}
-
-    def pairs(pre: Tensor, post: Tensor, shape: tuple[int, ...]) -> Tensor:
-        below, above = (post, pre) if conv.transposed else (pre, post)
-        return conv2d_weight(below, shape, above, **options)  # pyright: ignore[reportArgumentType]
-
-    counts = pairs(torch.ones_like(pre[:1, :1]), torch.ones_like(post[:1, :1]), (1, 1, *size[2:])) * pre.shape[0]
-    total = torch.zeros_like(weight_OIYX)
+    below, above = (post, pre) if conv.transposed else (pre, post)
+    counts, everywhere = _counts(below, above, weight_OIYX, conv)
+    total: Tensor | None = None
     for term in drive.terms:
         post_product = _product(drive, term.post, values, post.shape, weight_OIYX)
         pre_product = _product(drive, term.pre, values, pre.shape, weight_OIYX)
-        mean = pairs(pre_product, post_product, tuple(size)) / counts.clamp(min=1)
-        total = total + term.sign * _of_weight(drive, term.w, mean, weight_OIYX)
-    return torch.where(counts > 0, total, 0.0)
+        lower, upper = (post_product, pre_product) if conv.transposed else (pre_product, post_product)
+        mean = _pairs(lower, upper, weight_OIYX, conv).div_(counts)
+        mean = _of_weight(drive, term.w, mean, weight_OIYX)
+        mean = mean if term.sign == 1 else term.sign * mean
+        total = mean if total is None else total + mean
+    total = torch.zeros_like(weight_OIYX) if total is None else total
+    return total if everywhere else torch.where(counts > 0.5, total, 0.0)
+
+
+def _pairs(below: Tensor, above: Tensor, weight: Tensor, conv: Conv) -> Tensor:
+    """Return the sum over the pairs of positions that each tap joins: the weight gradient of the convolution."""
+    stride, padding = _both(conv.stride), _both(conv.padding)
+    wanted = [False, True, False]
+    found = torch.ops.aten.convolution_backward(
+        above, below, weight, [0], stride, padding, [1, 1], False, [0, 0], 1, wanted
+    )
+    return found[1]
+
+
+def _counts(below: Tensor, above: Tensor, weight: Tensor, conv: Conv) -> tuple[Tensor, bool]:
+    """Return how many pairs each tap joins over a batch, at least a tiny number, and whether each joins some."""
+    sides = zip(
+        below.shape[2:], above.shape[2:], weight.shape[2:], _both(conv.stride), _both(conv.padding), strict=True
+    )
+    rows, columns = (_pairs_along(*side) for side in sides)
+    counts = torch.tensor([[float(r * c) for c in columns] for r in rows], dtype=weight.dtype, device=weight.device)
+    everywhere = all(rows) and all(columns)
+    counts = counts * below.shape[0]
+    return (counts if everywhere else counts.clamp(min=0.25)), everywhere
+
+
+@cache
+def _pairs_along(below: int, above: int, kernel: int, stride: int, padding: int) -> tuple[int, ...]:
+    """Return for each tap of one axis how many outputs it joins to an input inside of the image."""
+    return tuple(sum(0 <= out * stride + tap - padding < below for out in range(above)) for tap in range(kernel))
+
+
+def _both(of_either: int | tuple[int, ...]) -> list[int]:
+    return [of_either, of_either] if isinstance(of_either, int) else list(of_either)
 
 
 def _of_weight(drive: Drive, factors: tuple[Factor, ...], mean: Tensor, weight: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ changed in place between a backward pass and the next forward pass.
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -116,7 +116,7 @@ class FeedbackLinear(nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:
         """Return x Wᵀ + b; (…, in_features) to (…, out_features)."""
-        if self.transport == "exact":
+        if self.transport == "exact" or not torch.is_grad_enabled():
             return super().forward(input)
         B = self.feedback if self.transport == "none" else with_signs(self.feedback, self.weight.detach().T)
         return _LinearThroughB.apply(*_operands(input, self.weight, self.bias, B))  # pyright: ignore[reportReturnType]
@@ -164,7 +164,7 @@ class FeedbackConv2d(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """Return the convolution; (batch, in_channels, rows, columns) to (batch, out_channels, rows, columns)."""
-        if self.transport == "exact":
+        if self.transport == "exact" or not torch.is_grad_enabled():
             return super().forward(input)
         B = self.feedback if self.transport == "none" else with_signs(self.feedback, self.weight.detach())
         operands = _operands(input, self.weight, self.bias, B)
@@ -204,7 +204,8 @@ def with_feedback(layer: nn.Module) -> FeedbackLinear | FeedbackConv2d:
         fan_in, own = layer.in_channels * math.prod(layer.kernel_size), layer.weight
     else:
         raise UnsupportedError(f"{type(layer).__name__}: feedback weights are for nn.Linear and nn.Conv2d.")
-    made.weight, made.bias = layer.weight, layer.bias
+    made.weight = layer.weight
+    made.register_parameter("bias", cast("nn.Parameter | None", layer.bias))
     made.feedback = _drawn(own, fan_in)
     return made.train(layer.training)
 

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from neuromirror.backends.torch.feedback import FeedbackConv2d, FeedbackLinear
-from neuromirror.backends.torch.norms import batch_norm
+from neuromirror.backends.torch.norms import ScaleOnly, batch_norm
 from neuromirror.circuit.description import Description, Projection
 from neuromirror.circuit.fit import ends, forward_path
 from neuromirror.errors import UnsupportedError
@@ -184,15 +184,20 @@ class Network(nn.Module):
 
     @contextmanager
     def transported(self) -> Iterator[None]:
-        """Send errors back through Wᵀ meanwhile: the true chain of backprop, to measure against."""
+        """Send errors back through Wᵀ meanwhile, and through the whole derivative of batch norm: the true chain."""
         held = {name: layer.transport for name, layer in self.weighted()}
+        norms = [norm for norm in self.norms.values() if isinstance(norm, ScaleOnly)]
         try:
             for _, layer in self.weighted():
                 layer.transport = "exact"
+            for norm in norms:
+                norm.whole = True
             yield
         finally:
             for name, layer in self.weighted():
                 layer.transport = held[name]
+            for norm in norms:
+                norm.whole = False
 
     @contextmanager
     def statistics_kept(self) -> Iterator[None]:

@@ -49,14 +49,21 @@ class ScaleOnly(nn.BatchNorm2d):
         As of ``nn.BatchNorm2d``; signals are (batch, channels, rows, columns) or (batch, cells).
     gain : bool
         Whether errors are multiplied by γ.
+
+    Attributes
+    ----------
+    whole : bool
+        Whether errors pass the whole derivative for now.
     """
 
     def __init__(self, num_features: int, *, gain: bool, eps: float = 1e-5, momentum: float = 0.1) -> None:
         super().__init__(num_features, eps=eps, momentum=momentum)
-        self.gain = gain
+        self.gain, self.whole = gain, False
 
     def forward(self, input: Tensor) -> Tensor:
         """Return the normalised signal, of the shape of the input."""
+        if self.whole:
+            return super().forward(input)
         across = (-1, *[1] * (input.ndim - 2))
         weight, bias = self.weight.view(across), self.bias.view(across)
         followed = self.track_running_stats or not self.training
