@@ -19,6 +19,7 @@ from neuromirror.backends.torch.contract import Conv, mean_conv_drive, mean_driv
 from neuromirror.backends.torch.feedback import FeedbackConv2d, FeedbackLinear, with_feedback
 from neuromirror.backends.torch.network import ACTIVATIONS
 from neuromirror.circuit.rules import drive_of
+from neuromirror.data.whole import checked_whole
 from neuromirror.errors import RequestError, UnsupportedError, suggestion
 from neuromirror.measure.alignment import angle_deg as angle_between
 from neuromirror.measure.alignment import gain as gain_of
@@ -112,8 +113,9 @@ def align(
     """
     if phi not in SLOPES:
         raise RequestError(f"phi '{phi}': {suggestion(phi, SLOPES)}")
-    if examples is not None and examples < 2:
-        raise RequestError(f"examples {examples}: expected 2 or more, since means are subtracted.")
+    if examples is not None:
+        checked_whole("examples", examples, 2)  # means are subtracted
+    seeds.checked_seed(seed)
     if not 0 < angle_deg < 90:
         raise RequestError(f"angle_deg {angle_deg}: expected an angle between 0 and 90.")
     model = copy.deepcopy(model) if copied else model
@@ -141,11 +143,13 @@ def _with_feedback(model: nn.Module) -> tuple[nn.Module, dict[str, str]]:
     left = dict[str, str]()
     if type(model) in (nn.Conv2d, nn.Linear):
         return with_feedback(model), left
+    made = dict[nn.Module, nn.Module]()  # a layer that is used in several places stays one
     for name, module in list(model.named_modules()):
-        for child, layer in list(module.named_children()):
-            if type(layer) in (nn.Conv2d, nn.Linear):
+        for child, layer in list(module._modules.items()):
+            if layer is not None and type(layer) in (nn.Conv2d, nn.Linear):
                 try:
-                    setattr(module, child, with_feedback(layer))
+                    made[layer] = made.get(layer) or with_feedback(layer)
+                    setattr(module, child, made[layer])
                 except UnsupportedError as error:
                     left[f"{name}.{child}" if name else child] = str(error)
     return model, left

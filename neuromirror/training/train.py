@@ -176,8 +176,8 @@ def resume(
         If it is none of `train`, is complete, or its data has changed.
     """
     folder = Path(folder)
+    read_settings(folder)  # which says what is wrong with a directory of another command
     if open_run(folder).manifest.complete:
-        read_settings(folder)
         raise RequestError(f"{folder}: this run is complete. Train again with another --out for more.")
     manifest, settings, prepared, state = _begun(folder)
     with deterministic():
