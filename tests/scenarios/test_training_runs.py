@@ -664,7 +664,7 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
     "cells that no image fills": (("net.toml", "--set", "populations.image.shape=[7]"), "projections.W1|7 cells"),
     "another backend": (("net.toml", "--backend", "brian2"), "--backend brian2: .* Leave --backend out"),
     "no mode compares": (("net.toml", "--set", "modes.engaged.compare={}"), "modes: .* one mode that compares"),
-    "only mirror modes": (("chain4",), "20 cells, which no square image fills"),
+    "only mirror modes": (("chain4",), "code.kind: training has no code 'baseline'"),
     "spiking digits": (("digits",), "zero_mean"),
     "evaluation of nothing": (("net.toml", "--evaluate"), "--evaluate: of which run"),
     "going on with nothing": (("--resume", "nowhere"), "nowhere/training.json: cannot be read"),

@@ -306,8 +306,7 @@ def test_masks_and_permuted_cross_projections_are_refused(place: str, value: obj
     circuit = nm.Circuit(dense_tables((64, 12, 8, 10))).expand().with_values({place: value})
     circuit.check()
     with pytest.raises(
-        CircuitError,
-        match=rf"^error: with_values {re.escape(place)}  {re.escape(place)}: training has no .* Take it out, or use 'run'",
+        CircuitError, match=rf"^error: with_values .*{re.escape(place)}: training has no .* Take it out, or use 'run'"
     ):
         roles_of(Plan(circuit, 0))
 
