@@ -173,9 +173,10 @@ def options(documentation: str | None, arguments: Sequence[str] | None) -> argpa
     parser.add_argument("--data", help="digits, or a directory of class folders")
     parser.add_argument("--out", type=Path, help="where the runs are kept; a temporary directory for --size smoke")
     parser.add_argument("--seeds", type=int, help="runs of each method, instead of what the size says")
-    parser.add_argument("--jobs", type=int, default=2, help="runs at a time")
+    parser.add_argument("--jobs", type=int, help="runs at a time; 1 for --size smoke, else 2 by default")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     found = parser.parse_args(arguments)
+    found.jobs = found.jobs or (1 if found.size == "smoke" else 2)
     found.data = found.data or SIZES[found.size].data
     if found.data is None:
         parser.error(f"--size {found.size} needs --data DIR, class folders of images such as CIFAR-10's")
