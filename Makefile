@@ -33,8 +33,9 @@ $(VENV)/dev: pyproject.toml | $(BIN)/python
 demo: $(VENV)/base
 	$(BIN)/neuromirror run figure1
 
+# One thread a worker: more than there are cores would wait for each other.
 test: $(VENV)/dev
-	$(BIN)/python -m pytest -n $(JOBS) -q
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -q
 
 test-slow: $(VENV)/dev
 	$(BIN)/python -m pytest -q -m slow

@@ -3,8 +3,11 @@
 Claim     Of a ResNet-20 with batch norm after the ReLU, on 10,000 images of CIFAR-10, the test error with weight
           mirrors is within a point of backprop's; sign-symmetry is worse, and feedback alignment by many points.
 Command   python -m experiments.figure2 --data DIR (--size smoke, small or paper; --jobs runs at a time)
-Takes     hours on two cores, in runs of at most 10 minutes; it goes on where it was stopped.
-Expected  0.0 0.0 0.0 0.0 0.0
+Takes     hours on two cores, in runs of some minutes each; it goes on where it was stopped.
+Expected  CIFAR-10 as JPEG files, validation error in % of one seed by peak learning rate:
+              backprop              36.3 at .05, 35.4 at .1, 34.1 at .2, 31.5 at .4
+              sign-symmetry         49.7 at .025, 47.4 at .05, 47.6 at .1, 47.6 at .2
+              feedback alignment    56.9 at .025, 55.1 at .05, 57.0 at .1, 73.1 at .2
 """
 
 from __future__ import annotations

@@ -5,7 +5,9 @@ Claim     Of the runs of Figure 2, with weight mirrors, every B is within 6° of
           beyond 80°.
 Command   python -m experiments.figure3 --data DIR (--size smoke, small or paper; --jobs runs at a time)
 Takes     no time after Figure 2, whose runs it reads; hours without.
-Expected  0.0 0.0 0.0 0.0 0.0
+Expected  one seed, at the end, from the input to the last layer but one, in degrees:
+              sign-symmetry         B 50 to 51 throughout, the last 44     δ 86 at the input, 40 before the output
+              feedback alignment    B 87 to 93, the last 70                δ 90 at the input, 63 before the output
 """
 
 from __future__ import annotations

@@ -98,7 +98,7 @@ SMALL = Size(
         "training.mirror_epochs": 2,
         "training.drops": [6, 7],
         "training.mirror_angle_deg": 5.0,
-        "training.mirror_memory": "follows_rate",
+        "training.mirror_memory": "follows_drops",
         "rules.mirror.updater.rate": 1.0,
         "rules.mirror_linear.updater.rate": 0.5,
     },

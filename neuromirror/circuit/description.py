@@ -371,8 +371,9 @@ class Training(Model):
 
     Mirroring is all there is for ``mirror_epochs``, and then follows every ``mirror_every`` batches, each turn with
     ``mirror_examples`` (by default as many as a batch has), or with as many as give ``mirror_angle_deg`` by the law of
-    `neuromirror.measure.rate_angle_deg`. Its memory is ``fixed``, or ``follows_rate``: as much longer as the
-    learning rate of W is below its peak. ``mirror_means`` says over what the means that it subtracts are taken.
+    `neuromirror.measure.rate_angle_deg`. Its memory is ``fixed``, or ``follows_drops``: as much longer as the
+    learning rate of W has dropped (not while it warms up: W moves fast then). ``mirror_means`` says over what the means
+    that it subtracts are taken.
 
     ``loss``: with ``cross_entropy`` what is compared is the softmax of the output, with ``squared`` the output itself.
     """
@@ -389,7 +390,7 @@ class Training(Model):
     mirror_every: Count = 1
     mirror_examples: Count | None = None
     mirror_angle_deg: Annotated[float, Field(gt=0, lt=90, allow_inf_nan=False)] | None = None
-    mirror_memory: Literal["fixed", "follows_rate"] = "fixed"
+    mirror_memory: Literal["fixed", "follows_drops"] = "fixed"
     mirror_means: Literal["channel", "position"] = "channel"
     loss: Literal["cross_entropy", "squared"] = "cross_entropy"
     augment: Literal["none", "flip", "crop_flip", "resized_crop"] = "none"

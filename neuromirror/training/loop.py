@@ -25,7 +25,7 @@ from neuromirror.plan import ModePlan
 from neuromirror.rules.updater import Step
 from neuromirror.training.mirroring import examples_of, shortened
 from neuromirror.training.optimizer import ForwardUpdater
-from neuromirror.training.rates import rate_factor
+from neuromirror.training.rates import dropped, rate_factor
 from neuromirror.training.roles import Roles
 
 
@@ -151,7 +151,8 @@ class Trainer:
             factor = self.rate_factor
             self._learn(factor)
             if (self.step - self.length.mirror + 1) % self.training.mirror_every == 0:
-                self.mirror_all(factor if self.training.mirror_memory == "follows_rate" else 1.0)
+                follows = self.training.mirror_memory == "follows_drops"
+                self.mirror_all(dropped(self.epoch, self.training) if follows else 1.0)
         self.step += 1
 
     def mirror_all(self, shortening: float) -> None:

@@ -30,7 +30,12 @@ def rate_factor(epoch: float, training: Training, *, mirror_epochs: float) -> fl
     """
     since = epoch - mirror_epochs
     warm = 1.0 if training.warmup_epochs == 0 else min(max(since / training.warmup_epochs, 0.0), 1.0)
-    return (warm if since >= 0 else 0.0) * training.drop_factor ** sum(drop <= epoch for drop in training.drops)
+    return (warm if since >= 0 else 0.0) * dropped(epoch, training)
+
+
+def dropped(epoch: float, training: Training) -> float:
+    """Return the part of the peak that the drops so far have left, 0 to 1."""
+    return training.drop_factor ** sum(drop <= epoch for drop in training.drops)
 
 
 def peak_rate(rate: float, training: Training) -> float:

@@ -90,14 +90,17 @@ def _learning(described: Description, engaged: str, plan: Plan) -> list[Problem]
     if not described.modes[engaged].learn:
         message = 'nothing learns in the mode that compares. Say learn = { "@W" = "forward" }.'
         found.append(_problem(f"modes.{engaged}.learn", message))
+    by_rule: dict[tuple[str, str], list[str]] = {}
     for name, rule in described.modes[engaged].learn.items():
-        is_weight = name in described.projections
-        wanted = "kolen_pollack" if name in plan.mirrors else "forward" if is_weight else "bias"
-        expression = drive_of(described.rules[rule].drive, described.rules[rule].constants)
-        if expression.text != known[wanted].drive:
+        wanted = "kolen_pollack" if name in plan.mirrors else "forward" if name in described.projections else "bias"
+        by_rule.setdefault((rule, wanted), []).append(name)
+    for (rule, wanted), names in by_rule.items():
+        drive = described.rules[rule].drive
+        if drive_of(drive, described.rules[rule].constants).text != known[wanted].drive:
+            more = f" and {len(names) - 1} more learn" if len(names) > 1 else " learns"
             message = (
-                f"{name} learns awake by the drive '{described.rules[rule].drive}'. In training it learns by "
-                f"'{wanted}', the gradient that the feedback path brings. Use drive = \"{wanted}\"."
+                f"{names[0]}{more} awake by the drive '{drive}'. In training that is done by '{wanted}', the gradient "
+                f'that the feedback path brings. Use drive = "{wanted}".'
             )
             found.append(_problem(f"rules.{rule}.drive", message))
         found += _updater(described.rules[rule].updater, rule)

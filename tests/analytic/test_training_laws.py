@@ -387,10 +387,16 @@ def test_under_sign_symmetry_b_has_the_signs_of_w_and_its_first_magnitudes(table
     assert flipped > 0
 
 
-def test_with_follows_rate_the_memory_of_b_is_as_much_longer() -> None:
-    """In the warm-up B forgets in proportion to the rate of W, and in mirror-only epochs as the file says."""
+def test_with_follows_drops_the_memory_of_b_is_as_much_longer() -> None:
+    """After each drop of the rate of W, and as the file says before: alone, and while the rate warms up."""
     trainer = trainer_of(
-        conv_tables(), "wm", mirror_memory="follows_rate", mirror_epochs=0.5, warmup_epochs=1, rate=1e-9
+        conv_tables(),
+        "wm",
+        mirror_memory="follows_drops",
+        mirror_epochs=0.5,
+        warmup_epochs=0.5,
+        drops=[1, 1.5],
+        epochs=2,
     )
     forgotten = []
 
@@ -400,7 +406,7 @@ def test_with_follows_rate_the_memory_of_b_is_as_much_longer() -> None:
     trainer.mirror.turn = noted
     for _ in range(7):
         trainer.advance()
-    expected = [0.05 * part for part in (1, 1, 0.01, 0.25, 0.5, 0.75, 1) for _ in range(2)]
+    expected = [0.05 * part for part in (1, 1, 1, 1, 0.1, 0.1, 0.01) for _ in range(2)]
     np.testing.assert_allclose(forgotten, expected, rtol=1e-12)
 
 

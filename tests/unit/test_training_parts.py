@@ -213,11 +213,11 @@ REFUSED: dict[str, tuple[Callable[[Tables], object], str]] = {
     ),
     "an own drive awake": (
         learned_awake({"drive": "-error*pre*abs(pre)", "updater": {"rate": 0.1}}),
-        r"^error: rules\.forward\.drive: W1 learns awake by the drive '-error\*pre\*abs\(pre\)'\..* Use drive = ",
+        r"^error: rules\.forward\.drive: W1 .*awake by the drive '-error\*pre\*abs\(pre\)'\..* Use drive = ",
     ),
     "weight mirror awake": (
         learned_awake({"drive": "weight_mirror", "updater": {"rate": 0.1}}),
-        r'^error: rules\.forward\.drive: W1 learns awake by the drive \'weight_mirror\'.*Use drive = "forward"\.',
+        r'^error: rules\.forward\.drive: W1 .*awake by the drive \'weight_mirror\'.*Use drive = "forward"\.',
     ),
     "a memory awake": (
         learned_awake({"drive": "forward", "updater": {"memory": "1 s", "decay": 1.0}}),
