@@ -317,6 +317,29 @@ def test_in_mirror_only_epochs_every_b_moves_and_nothing_else(tables: Tables) ->
     assert moved(trainer.network, before) == set(before)
 
 
+@pytest.mark.parametrize("anew", [True, False])
+def test_a_run_goes_on_from_its_state_in_a_new_network_as_in_its_own(anew: bool) -> None:
+    """Of B's growing memory, too, which counts the examples that it has seen."""
+    tables = conv_tables(epochs=6, mirror_epochs=1)
+    tables["rules"]["mirror"]["updater"] = {"decay": 0.5, "memory": 400, "memory_from": 20}
+    trainer = trainer_of(tables, "wm")
+    for _ in range(7):
+        trainer.advance()
+    state, other = copy.deepcopy(trainer.state()), trainer_of(tables, "wm", seed=0 if not anew else 5)
+    if anew:
+        other.network.plan = trainer.network.plan
+    for _ in range(6):
+        trainer.advance()
+    expected, tally = everything(trainer.network), vars(trainer.tally).copy()
+    going = other if anew else trainer
+    going.restore(state)
+    assert going.step == 7
+    for _ in range(6):
+        going.advance()
+    assert moved(going.network, expected) == set()
+    assert vars(going.tally) == tally
+
+
 def test_mirror_turns_leave_running_statistics_and_gradients_alone() -> None:
     trainer = trainer_of(conv_tables(), "wm", **AT_ONCE)
     for _ in range(3):

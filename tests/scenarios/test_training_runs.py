@@ -108,6 +108,28 @@ def test_the_weight_mirror_aligns_before_anything_is_learned(tmp_path: Path) -> 
     ).read_bytes()
 
 
+def test_loss_and_training_error_of_a_row_are_means_since_the_row_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[float] = []
+    wrong: list[float] = []
+    loss_of = Trainer.loss
+
+    def noted(trainer: Trainer, output: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        loss = loss_of(trainer, output, labels)
+        found.append(loss.item())
+        wrong.append(float((output.argmax(dim=1) != labels).float().mean()))
+        return loss
+
+    monkeypatch.setattr(Trainer, "loss", noted)
+    run = nm.train(tiny(epochs=3), method="bp", out=tmp_path / "run", delta_images=0, **SMALL)
+    assert len(found) == 3 * 5 * 2  # two parts to a batch
+    for epoch, row in enumerate(run.metrics()[1:]):
+        part = slice(10 * epoch, 10 * epoch + 10)
+        assert row["loss"] == pytest.approx(np.mean(found[part]), rel=1e-6)
+        assert row["train_error_percent"] == pytest.approx(100 * np.mean(wrong[part]), rel=1e-6)
+
+
 def test_dense_circuits_take_images_as_rows_of_cells(tmp_path: Path) -> None:
     circuit = nm.Circuit(dense_tables((64, 20, 10), epochs=6, rate=0.05))
     run = nm.train(circuit, method="wm", out=tmp_path / "run", **{**SMALL, "train_images": 200})

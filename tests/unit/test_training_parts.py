@@ -76,6 +76,7 @@ epochs = st.floats(0, 100)
     drops=st.lists(epochs, max_size=4),
     factor=st.floats(1e-3, 1),
 )
+@example(epoch=1.5, later=1.9, warmup=0.0, alone=2.0, drops=[], factor=0.1)
 @example(epoch=0.3, later=0.3, warmup=0.0, alone=0.0, drops=[0.3], factor=0.1)
 def test_learning_rate_over_a_run(
     epoch: float, later: float, warmup: float, alone: float, drops: list[float], factor: float
