@@ -35,9 +35,30 @@ def json_schema() -> dict[str, Any]:
             },
         ],
     }
-    required = schema.pop("required")
-    del schema["properties"]["schema"]["default"]  # a file that does not say is of version 1
-    schema["properties"] = {"extends": beneath, **schema["properties"]}
+    required, whole_properties = schema.pop("required"), schema["properties"]
+    del whole_properties["schema"]["default"]  # a file that does not say is of version 1
+    whole_definitions = schema["$defs"]
+    schema["$defs"] = {**whole_definitions, **{f"{n}{_PART}": _part(one) for n, one in whole_definitions.items()}}
+    schema["properties"] = {"extends": beneath, **_part(whole_properties)}
     described = {"title": f"neuromirror circuit file, version {SCHEMA}", "description": "See docs/circuit-file.md."}
-    whole = {"if": {"not": {"required": ["extends"]}}, "then": {"required": required}}
+    whole = {"if": {"not": {"required": ["extends"]}}, "then": {"required": required, "properties": whole_properties}}
     return {"$schema": DIALECT, **schema, **described, **whole}
+
+
+_PART = "InPart"
+"""What the names of definitions end with of which nothing is required."""
+
+
+def _part(schema: Any) -> Any:
+    """Return a schema that requires nothing, as the tables of a file that extends another, down to the innermost."""
+    if isinstance(schema, list):
+        return [_part(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    found = {key: _part(one) for key, one in schema.items() if not (key == "required" and isinstance(one, list))}
+    if isinstance(found.get("$ref"), str):
+        found["$ref"] += _PART
+    if isinstance(found.get("discriminator"), dict):
+        mapping = found["discriminator"].get("mapping", {})
+        found["discriminator"] = {**found["discriminator"], "mapping": {k: v + _PART for k, v in mapping.items()}}
+    return found

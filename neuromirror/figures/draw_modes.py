@@ -46,7 +46,7 @@ def _signature(graph: nx.MultiDiGraph, mode: dict[str, Any]) -> tuple[Any, ...]:
         bool(mode["compare"]),
         min(len(mode["noise"]), 2),
         frozenset(sorts.get(name) for name in mode["on"]),
-        frozenset((sorts.get(name), rule) for name, rule in mode["learn"].items()),
+        frozenset(sorts.get(name) for name in mode["learn"]),
     )
 
 

@@ -20,7 +20,7 @@ class Interrupts:
 
     def __enter__(self) -> Interrupts:
         in_main = threading.current_thread() is threading.main_thread()
-        if in_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        if in_main and callable(signal.getsignal(signal.SIGINT)):  # it is none where Ctrl-C is ignored, as with nohup
             self._before = signal.signal(signal.SIGINT, self._ask)
         return self
 

@@ -290,6 +290,15 @@ def test_an_interrupted_run_goes_on_to_the_same_end(
     assert resumed == uncut
 
 
+@pytest.fixture
+def heard() -> Iterator[None]:
+    """Let Ctrl-C interrupt, also where tests run in the background and it would be ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heard")
 @pytest.mark.parametrize(("owner", "name"), [(Mirror, "turn"), (ForwardUpdater, "step"), (Session, "_row")])
 def test_ctrl_c_waits_for_the_end_of_the_step(
     owner: Any, name: str, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -312,6 +321,7 @@ def assert_same_but_settings(folder: Path, other: Path) -> None:
     assert_same(folder, other)
 
 
+@pytest.mark.usefixtures("heard")
 def test_a_second_ctrl_c_does_not_wait(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def twice() -> None:
         signal.raise_signal(signal.SIGINT)

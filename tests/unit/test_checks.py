@@ -147,6 +147,7 @@ CASES = [
     ),
     Case("unknown-cell", "populations.y0.cell", ("populations.y0.cell=cel",), "Did you mean 'cell'"),
     Case("unknown-cell", "feedback.cell", ("feedback={cell='cel'}",), "Did you mean 'cell'"),
+    Case("unknown-cell", "mirroring.rule_for.cel", ("mirroring={rule_for={cel='mirror'}}",), "Did you mean 'cell'"),
     Case("feedback-bias", "populations.d0.bias", ("populations.d0.bias={}",), "only cells of the forward path"),
     Case(
         "wrong-shape",
@@ -510,9 +511,9 @@ UNABLE = [
         "brian2-rate or reference or torch",
     ),
     ("torch", "rules.mirror.drive", ("rules.mirror.drive=tanh(pre*post)",), "brian2 or brian2-rate or reference"),
-    ("torch", "populations.y1.norm", ('populations.y1.norm={kind="batch_norm"}',), "No backend"),
+    ("torch", "populations.y1.norm", ('populations.y1.norm={kind="batch_norm"}',), "neuromirror train"),
     ("brian2", "populations.d1.shares", ("populations.d1.shares=y1",), "brian2-rate or reference or torch"),
-    ("torch", "rules.forward.updater.kind", ("rules.forward.updater={kind='sgd', rate=1}",), "No backend"),
+    ("torch", "rules.forward.updater.kind", ("rules.forward.updater={kind='sgd', rate=1}",), "neuromirror train"),
     ("torch", "rules.forward.updater.normalise", ("rules.forward.updater.normalise.per=target",), "No backend"),
 ]
 

@@ -195,7 +195,7 @@ def test_what_is_said_of_resnet50() -> None:
     said = [text.get_text() for text in texts(FIGURES["resnet50"])]
     assert "25,557,032 parameters in the forward path; 54 weighted arrays W, of which 53 have a B; " in said[1]
     assert "49 modes mirror_… (asleep):" in said
-    assert "1 noisy layer each; 3–5 of 311 projections transmit; 1–2 B learn (mirror)." in said
+    assert "1 noisy layer each; 3–5 of 311 projections transmit; 1–2 B learn (mirror, mirror_linear)." in said
     assert {"256×56×56  ReLU→BN", "2048×7×7  BN", "3×3/2 · 147,456", "max 3×3/2", "2,048,000", "1,000 cells"} <= {*said}
 
 

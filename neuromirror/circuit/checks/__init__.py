@@ -76,6 +76,9 @@ def check_short_forms(
     for form, cell in (("layers", layers_cell(circuit)), ("feedback", feedback and feedback.cell)):
         if cell is not None:
             yield from c.missing("cells", cell, (form, "cell"), "cell")
+    if circuit.mirroring is not None:
+        for cell in circuit.mirroring.rule_for:
+            yield from c.missing("cells", cell, ("mirroring", "rule_for", cell), "cell")
     if feedback is None:
         return
     forward = {name for name, population in expanded.populations.items() if population.path == "forward"}
