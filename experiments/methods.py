@@ -106,7 +106,7 @@ SMALL = Size(
     rates=dict.fromkeys(METHODS, (0.05, 0.1, 0.2)),
     seeds=5,
 )
-"""A fixed subset of a small data set; every run takes at most 10 minutes on one core."""
+"""A fixed subset of a small data set, with which a run takes minutes on one core."""
 
 PAPER = Size(
     circuits=("resnet18", "resnet50"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from neuromirror.circuit.description import Description, Item, Mirroring, Mode, Repeat, Step
+from neuromirror.circuit.fit import forward_path
 
 NAME = "mirroring"
 """What steps of the schedule name: all modes of the short form, one after the other, each as long as the step says."""
@@ -46,7 +47,7 @@ def _turns(description: Description, mirroring: Mirroring) -> dict[str, tuple[li
 def _mode(description: Description, mirroring: Mirroring, noisy: list[str], *, everything: bool) -> Mode:
     """Return the mode in which some populations are noisy, and the B above them (or all) learn."""
     projections = description.projections
-    forward = [n for n, p in projections.items() if p.role == "synapse" and _path(description, p.target) == "forward"]
+    forward = list(forward_path(description))
     on = [name for name in forward if everything or (projections[name].source in noisy and projections[name].weight)]
     learn = [b for b, p in projections.items() if p.weight is not None and p.mirrors in on]
     ends = {end for b in learn for end in (projections[b].source, projections[b].target)}
@@ -66,10 +67,6 @@ def _rule(description: Description, mirroring: Mirroring, b: str) -> str:
     upper = description.projections[description.projections[b].mirrors or ""].target
     kind = description.populations[upper].cell if upper in description.populations else ""
     return mirroring.rule_for.get(kind, mirroring.rule)
-
-
-def _path(description: Description, population: str) -> str | None:
-    return description.populations[population].path if population in description.populations else None
 
 
 def _written_out(item: Item, modes: list[str]) -> Item:

@@ -5,6 +5,7 @@ from neuromirror.measure.sampling import SamplingLaw, sampling_law
 from neuromirror.measure.theory import (
     correlation_time_s,
     effective_examples,
+    examples_for_angle,
     explained_variance,
     rate_angle_deg,
     sampling_angle_deg,
@@ -19,6 +20,7 @@ __all__ = [
     "angle_deg",
     "correlation_time_s",
     "effective_examples",
+    "examples_for_angle",
     "explained_variance",
     "exponential_traces",
     "gain",

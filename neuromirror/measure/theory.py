@@ -118,14 +118,38 @@ def rate_angle_deg(fan_in: float, n_effective: float, activation: str) -> float:
     """
     if not (fan_in >= 1 and n_effective > 0):
         raise RequestError(f"fan_in {fan_in!r}, n_effective {n_effective!r}: expected at least 1, and more than 0.")
+    return math.degrees(math.atan(math.sqrt(_variance(fan_in, activation) / n_effective)))
+
+
+def examples_for_angle(fan_in: float, angle_deg: float, activation: str) -> float:
+    """Return the effective examples that bring B to an angle: the law of `rate_angle_deg` the other way round.
+
+    Parameters
+    ----------
+    fan_in, activation
+        As of `rate_angle_deg`.
+    angle_deg : float
+        θ in degrees, between 0 and 90.
+
+    Raises
+    ------
+    RequestError, UnsupportedError
+        As of `rate_angle_deg`.
+    """
+    if not (fan_in >= 1 and 0 < angle_deg < 90):
+        raise RequestError(f"fan_in {fan_in!r}, angle_deg {angle_deg!r}: expected at least 1, and 0 to 90.")
+    return _variance(fan_in, activation) / math.tan(math.radians(angle_deg)) ** 2
+
+
+def _variance(fan_in: float, activation: str) -> float:
+    """Return tan²θ of one effective example."""
     match activation:
         case "relu":
-            tan_squared = (1.363 * (fan_in - 1) + 3.1) / n_effective
+            return 1.363 * (fan_in - 1) + 3.1
         case "linear":
-            tan_squared = (fan_in + 1) / n_effective
+            return fan_in + 1
         case _:
             raise UnsupportedError(f"no law for the activation '{activation}'. There are: linear, relu.")
-    return math.degrees(math.atan(math.sqrt(tan_squared)))
 
 
 def correlation_time_s(lower_TN: np.ndarray, upper_TM: np.ndarray, dt_s: float, max_lag_s: float) -> float:

@@ -23,7 +23,7 @@ from neuromirror.data.whole import checked_whole
 from neuromirror.errors import RequestError, UnsupportedError, suggestion
 from neuromirror.measure.alignment import angle_deg as angle_between
 from neuromirror.measure.alignment import gain as gain_of
-from neuromirror.measure.theory import rate_angle_deg
+from neuromirror.measure.theory import examples_for_angle
 from neuromirror.plan import FloatArray
 from neuromirror.rules.expression import Drive
 from neuromirror.rules.updater import PlainUpdater
@@ -169,8 +169,7 @@ def _positions(layer: FeedbackConv2d | FeedbackLinear) -> tuple[int, tuple[int, 
 
 def _needed(layer: FeedbackConv2d | FeedbackLinear, phi: str, angle_deg: float) -> int:
     fan_in = layer.weight[0].numel()
-    of_one = math.tan(math.radians(rate_angle_deg(fan_in, _positions(layer)[0], phi)))
-    return max(2, math.ceil((of_one / math.tan(math.radians(angle_deg))) ** 2))
+    return max(2, math.ceil(examples_for_angle(fan_in, angle_deg, phi) / _positions(layer)[0]))
 
 
 @torch.no_grad()

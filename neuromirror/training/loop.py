@@ -158,11 +158,10 @@ class Trainer:
     def mirror_all(self, shortening: float) -> None:
         """Let every mirror mode have its turn; see `neuromirror.training.mirroring.shortened`."""
         started = time.perf_counter()
-        with self.network.statistics_kept():
-            for mode in self.roles.mirrors:
-                examples = self.examples[mode.name]
-                steps = {one.name: self._step(mode, one.name, examples, shortening) for one in mode.learners}
-                self.mirror.turn(mode, examples=examples, number=self.step, steps=steps)
+        for mode in self.roles.mirrors:
+            examples = self.examples[mode.name]
+            steps = {one.name: self._step(mode, one.name, examples, shortening) for one in mode.learners}
+            self.mirror.turn(mode, examples=examples, number=self.step, steps=steps)
         self.mirroring_s += time.perf_counter() - started
 
     def _step(self, mode: ModePlan, name: str, examples: int, shortening: float) -> Step:

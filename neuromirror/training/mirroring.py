@@ -8,7 +8,7 @@ from neuromirror.backends.torch.network import Network
 from neuromirror.circuit.description import Training
 from neuromirror.circuit.geometry import fan_in
 from neuromirror.errors import RequestError
-from neuromirror.measure.theory import effective_examples, rate_angle_deg
+from neuromirror.measure.theory import effective_examples, examples_for_angle, rate_angle_deg
 from neuromirror.plan import Learner, ModePlan
 from neuromirror.rules.updater import Step
 
@@ -53,9 +53,7 @@ def _needed(network: Network, learner: Learner, angle_deg: float, window_s: floa
             f"training.mirror_angle_deg: rule '{learner.rule.name}' takes {forgetting:g} of B away at each turn. Give "
             "it a decay with which that is more than 0 and at most 1, or leave the angle out."
         )
-    # tan² of the angle is as the inverse of the examples.
-    of_one = math.tan(math.radians(rate_angle_deg(inputs, effective_examples(1, forgetting, positions), law)))
-    return math.ceil((of_one / math.tan(math.radians(angle_deg))) ** 2)
+    return math.ceil(examples_for_angle(inputs, angle_deg, law) / effective_examples(1, forgetting, positions))
 
 
 def predicted_angle_deg(network: Network, learner: Learner, examples: int, window_s: float) -> float | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from neuromirror.backends.torch.network import Network
 from neuromirror.circuit.description import Training, Updater
@@ -76,8 +76,3 @@ def _options(updater: Updater, training: Training) -> dict[str, float | bool]:
         "nesterov": updater.nesterov and updater.momentum > 0,
         "weight_decay": decay,
     }
-
-
-def frozen(network: nn.Module) -> list[str]:
-    """Return the names of the parameters that nothing teaches."""
-    return [name for name, parameter in network.named_parameters() if not parameter.requires_grad]

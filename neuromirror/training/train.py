@@ -233,13 +233,7 @@ def prepare(circuit: Circuit | str | Path, settings: Settings, *, overlaid: bool
     roles_of(Plan(circuit, 0))  # which says what stands in the way, before any image is read
     shape = _input_shape(circuit.description)
     size = shape[1:] if len(shape) == 3 else _flat_size(circuit.description, shape[0])
-    data = load_data(
-        settings.data,
-        size=size,
-        train_images=settings.train_images,
-        validation_images=settings.validation_images,
-        test_images=settings.test_images,
-    )
+    data = _images(settings, size)
     if len(shape) == 1 and data.channels * size[0] * size[1] != shape[0]:
         side = flat_side(shape[0], data.channels)
         if side is None:
@@ -248,15 +242,19 @@ def prepare(circuit: Circuit | str | Path, settings: Settings, *, overlaid: bool
                 f"{shape[0]} cells of the input. Use another data set, or give the input that many cells."
             )
         size = (side, side)
-        data = load_data(
-            settings.data,
-            size=size,
-            train_images=settings.train_images,
-            validation_images=settings.validation_images,
-            test_images=settings.test_images,
-        )
+        data = _images(settings, size)
     channels = data.channels if len(shape) == 3 else None
     return Prepared(circuit=circuit.fitted(channels=channels, classes=len(data.classes)), data=data, size=size)
+
+
+def _images(settings: Settings, size: tuple[int, int]) -> Data:
+    return load_data(
+        settings.data,
+        size=size,
+        train_images=settings.train_images,
+        validation_images=settings.validation_images,
+        test_images=settings.test_images,
+    )
 
 
 def planned(circuit: Circuit | str | Path, settings: Settings, seed: int = 0) -> str:

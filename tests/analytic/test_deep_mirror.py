@@ -20,6 +20,7 @@ from neuromirror.backends.reference import ReferenceEngine
 from neuromirror.backends.torch.mirror import Mirror
 from neuromirror.backends.torch.network import Network
 from neuromirror.backends.torch.run import TorchEngine
+from neuromirror.backends.torch.weights import feedback_state
 from neuromirror.circuit.description import Noise
 from neuromirror.measure.theory import effective_examples, rate_angle_deg
 from neuromirror.plan import ModePlan, Plan, make_plan
@@ -75,7 +76,7 @@ def take_turn(mirror: Mirror, mode: ModePlan, examples: int, number: int = 0, st
 
 
 def feedback_of(mirror: Mirror) -> dict[str, Tensor]:
-    return {name: B.clone() for name, B in mirror.learned()}
+    return {name: B.clone() for name, B in feedback_state(mirror.network).items()}
 
 
 def dense(source: str, target: str, **weight: Any) -> Tables:
@@ -220,7 +221,7 @@ def test_convolutions_learn_the_mean_over_places_and_taps(means: str, monkeypatc
         "B2": by_loops(centred(b, means), a_noisy, (3, 3, 3, 3), 1, 1),
         "B3": (noise["b"].flatten(1).T @ head / EXAMPLES).numpy(),
     }
-    for name, B in mirror.learned():
+    for name, B in feedback_state(mirror.network).items():
         np.testing.assert_allclose(B, expected[name], rtol=0, atol=1e-13, err_msg=name)
 
 
@@ -231,7 +232,9 @@ def test_drives_that_name_one_side_alone_or_neither_serve_convolutions_too(monke
     before, noise = feedback_of(mirror), image_noise(mirror, monkeypatch)
     take_turn(mirror, plan.modes["mirror_image"], EXAMPLES, step=MEAN)
     expected = by_loops(torch.ones(EXAMPLES, 3, 3, 3), 0.3 * torch.tanh(noise["image"]), (3, 2, 3, 2), 2, 1)
-    np.testing.assert_allclose(dict(mirror.learned())["B1"], expected - before["B1"].numpy(), rtol=0, atol=1e-13)
+    np.testing.assert_allclose(
+        feedback_state(mirror.network)["B1"], expected - before["B1"].numpy(), rtol=0, atol=1e-13
+    )
 
 
 @pytest.mark.parametrize("means", ["channel", "position"])
@@ -254,7 +257,7 @@ def test_one_noisy_layer_drives_all_others_through_norms_and_shortcuts(
         "B2": by_loops(centred(b, means), centred(a_sent, means), (3, 3, 3, 3), 1, 1),
         "B3": (centred(b_sent, means).flatten(1).T @ head / EXAMPLES).numpy(),
     }
-    for name, B in mirror.learned():
+    for name, B in feedback_state(mirror.network).items():
         np.testing.assert_allclose(B, expected[name], rtol=0, atol=1e-12, err_msg=name)
 
 
@@ -468,4 +471,4 @@ def test_norms_use_the_statistics_of_the_noise_in_training(training: bool, monke
     a = functional.batch_norm(a, None, None, training=True) if training else a / math.sqrt(1 + 1e-5)
     b = centred(torch.relu(functional.conv2d(a, W["W2"], padding=1)), "channel")
     expected = by_loops(b, centred(a, "channel"), (3, 3, 3, 3), 1, 1)
-    np.testing.assert_allclose(dict(mirror.learned())["B2"], expected, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(feedback_state(mirror.network)["B2"], expected, rtol=0, atol=1e-12)

@@ -10,7 +10,7 @@ batch is divided the noise is the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -173,12 +173,6 @@ class Mirror:
             generator.manual_seed(seeds.integer(self.network.plan.seed, "mirror", population, number, first))
             _fill(shard, noise, generator)
         return drawn.permute(0, 3, 1, 2) if len(shape) == 3 else drawn.flatten(1)
-
-    def learned(self) -> Iterator[tuple[str, Tensor]]:
-        """Yield every B by name."""
-        for name, layer in self.network.weighted():
-            if layer.feedback is not None:
-                yield self.network.feedback_of[name], layer.feedback
 
 
 def _fill(shard: Tensor, noise: Noise, generator: torch.Generator) -> None:
