@@ -13,11 +13,15 @@ from torch.nn import functional
 
 import neuromirror as nm
 from experiments.bounds import Line
+from experiments.methods import SMALL
 from experiments.section import stated
 from neuromirror.backends.torch.network import Network
 from neuromirror.plan import Plan
+from neuromirror.simulation import alignment_of
+from neuromirror.training.deltas import delta_angles
 from neuromirror.training.loop import Trainer
 from neuromirror.training.roles import roles_of
+from neuromirror.training.session import arrays_of
 
 BATCH, SIDE, CLASSES = 32, 64, 1000
 NORM_FIRST = "resnet18_norm_first"
@@ -74,6 +78,7 @@ def lines(*, rounds: int) -> Iterator[Line]:
                 met=middle <= ratio.most,
             )
         yield _memory(images, labels)
+        yield _angles(rounds)
     finally:
         torch.set_num_threads(threads)
 
@@ -130,6 +135,27 @@ def _memory(images: Tensor, labels: Tensor) -> Line:
         bound=f"B's {feedback / 2**20:.1f} MiB",
         met=saved["wm"] <= saved["bp"] + feedback,
     )
+
+
+def _angles(rounds: int) -> Line:
+    """Hold what the angles of an epoch cost against its steps, in the runs of the experiments on images."""
+    described = nm.load("resnet20").with_values(SMALL.values).method("fa")
+    network, training = Network(Plan(described, 0)), described.description.training
+    assert training is not None
+    network = network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    images, labels = torch.randn(training.batch, 3, 32, 32), torch.randint(10, (training.batch,))
+    few = SMALL.settings["delta_images"]
+    trainer = Trainer(network, roles_of(network.plan), training, _Still(images, labels))  # pyright: ignore[reportArgumentType]
+
+    def measure() -> None:
+        alignment_of(network.plan, arrays_of(network))
+        delta_angles(network, images[:few], labels[:few], trainer.loss)
+
+    costs = _timed({"step": trainer.advance, "angles": measure}, rounds)
+    steps = SMALL.settings["train_images"] / training.batch
+    shares = [100 * a / (a + steps * s) for a, s in zip(costs["angles"], costs["step"], strict=True)]
+    middle = sorted(shares)[len(shares) // 2]
+    return Line(what="ResNet-20: angles of an epoch", measured=stated(shares, "%"), bound="2%", met=middle <= 2.0)
 
 
 def saved_bytes(model: nn.Module, images: Tensor) -> int:

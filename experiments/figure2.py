@@ -12,6 +12,7 @@ Expected  CIFAR-10 as JPEG files, validation error in % of one seed by peak lear
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from experiments.methods import NAMES, SIZES, Results, options, results
@@ -33,8 +34,12 @@ def print_tuning(found: Results) -> None:
     for method in found.runs:
         tried = sorted((rate, error) for (m, rate), error in found.tuning.items() if m == method)
         if tried:
-            rates = ", ".join(f"{rate:g}: {error:.1f}%" for rate, error in tried)
+            rates = ", ".join(f"{rate:g}: {_percent(error)}" for rate, error in tried)
             print(f"{NAMES[method]:20} validation error by peak learning rate {rates}")
+
+
+def _percent(error: float) -> str:
+    return f"{error:.1f}%" if math.isfinite(error) else "diverges"
 
 
 def print_errors(found: Results) -> None:

@@ -7,6 +7,7 @@ on, so that an experiment may be stopped at any time and started again.
 from __future__ import annotations
 
 import argparse
+import math
 import multiprocessing
 import os
 import sys
@@ -140,6 +141,11 @@ class Job:
         """Its directory."""
         return self.folder / f"{self.circuit}-{self.method}-rate{self.rate:g}-seed{self.seed}"
 
+    @property
+    def diverged(self) -> Path:
+        """A file that is there if the run came to no end, for its rate is too high."""
+        return self.out.with_name(f"{self.out.name}.diverged")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Results:
@@ -152,7 +158,7 @@ class Results:
     runs : dict of str to list of Run
         By method, one for each seed, in order.
     tuning : dict of (str, float) to float
-        Validation error in percent by method and rate.
+        Validation error in percent by method and rate; infinite where training diverged.
     """
 
     rates: dict[str, float]
@@ -213,6 +219,8 @@ def results(chosen: argparse.Namespace, circuit: str, methods: Sequence[str]) ->
         }
         wanted = [job(method, rates[method], seed) for seed in range(seeds) for method in methods]
         run_all(wanted, chosen.jobs)
+        if diverged := [one.out.name for one in wanted if one.diverged.exists()]:
+            sys.exit(f"Diverged with the rate that was chosen: {', '.join(diverged)}.")
         runs = {m: [nm.open_run(job(m, rates[m], seed).out) for seed in range(seeds)] for m in methods}
         for run in (run for some in runs.values() for run in some):
             run.metrics()  # read while the directory is there
@@ -227,8 +235,7 @@ def _tuned(methods: Sequence[str], size: Size, job: Any, jobs: int) -> dict[tupl
         some = sorted(wanted, key=lambda one: (methods.index(one[0]), one[1]))
         run_all([job(method, rate, TUNING_SEED) for method, rate in some], jobs)
         for method, rate in some:
-            summary = nm.open_run(job(method, rate, TUNING_SEED).out).manifest.summary
-            errors[method, rate] = summary["validation_error_percent"]
+            errors[method, rate] = validation_error(job(method, rate, TUNING_SEED))
         wanted = set()
         for method in {method for method, _ in errors}:
             tried = sorted(rate for m, rate in errors if m == method)
@@ -240,9 +247,16 @@ def _tuned(methods: Sequence[str], size: Size, job: Any, jobs: int) -> dict[tupl
     return errors
 
 
+def validation_error(job: Job) -> float:
+    """Return what a run came to on the validation images, in percent: infinite where it diverged."""
+    if job.diverged.exists():
+        return math.inf
+    return nm.open_run(job.out).manifest.summary["validation_error_percent"]
+
+
 def run_all(jobs: Sequence[Job], at_a_time: int) -> None:
-    """Do every run that is not complete, several at a time, each in a process of its own."""
-    open_jobs = [job for job in jobs if not _is_complete(job.out)]
+    """Do every run that has not come to its end, several at a time, each in a process of its own."""
+    open_jobs = [job for job in jobs if not job.diverged.exists() and not _is_complete(job.out)]
     if at_a_time == 1 or len(open_jobs) < 2:
         for job in open_jobs:
             run_one(job)
@@ -258,6 +272,13 @@ def run_one(job: Job) -> None:
     import torch
 
     torch.set_num_threads(job.threads)
+    try:
+        _train(job)
+    except nm.DivergenceError as error:
+        job.diverged.write_text(f"{error}\n")
+
+
+def _train(job: Job) -> None:
     if (job.out / "training.json").is_file():
         nm.resume(job.out, figures=False)
         return

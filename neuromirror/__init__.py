@@ -14,7 +14,14 @@ if TYPE_CHECKING:
     from neuromirror.circuit.circuit import Circuit
     from neuromirror.circuit.load import load
     from neuromirror.compare import comparison
-    from neuromirror.errors import CircuitError, NeuromirrorError, RequestError, RunError, UnsupportedError
+    from neuromirror.errors import (
+        CircuitError,
+        DivergenceError,
+        NeuromirrorError,
+        RequestError,
+        RunError,
+        UnsupportedError,
+    )
     from neuromirror.result import Run, open_run
     from neuromirror.simulation import run, run_seeds
     from neuromirror.training.align import Alignment, align
@@ -26,6 +33,7 @@ _HOMES = {
     "Circuit": "neuromirror.circuit.circuit",
     "Alignment": "neuromirror.training.align",
     "CircuitError": "neuromirror.errors",
+    "DivergenceError": "neuromirror.errors",
     "NeuromirrorError": "neuromirror.errors",
     "RequestError": "neuromirror.errors",
     "Run": "neuromirror.result",
@@ -45,6 +53,7 @@ __all__ = [
     "Alignment",
     "Circuit",
     "CircuitError",
+    "DivergenceError",
     "NeuromirrorError",
     "RequestError",
     "Run",

@@ -33,6 +33,10 @@ class RunError(NeuromirrorError, RuntimeError):
     """A simulation that failed while it ran."""
 
 
+class DivergenceError(RunError):
+    """A run whose loss or weights are no longer finite; its record up to there is kept."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Problem:
     """One finding of a check.

@@ -19,7 +19,7 @@ from neuromirror.backends.base import Options, Snapshot, check_options, load_bac
 from neuromirror.circuit.capabilities import DEFAULT_BACKEND, capabilities
 from neuromirror.circuit.circuit import Circuit
 from neuromirror.circuit.load import load
-from neuromirror.errors import RequestError, RunError
+from neuromirror.errors import DivergenceError, RequestError
 from neuromirror.measure.alignment import angle_deg, gain
 from neuromirror.plan import Plan, make_plan
 from neuromirror.record.manifest import Manifest, PhaseEntry
@@ -48,7 +48,7 @@ class RunRecorder:
 
         Raises
         ------
-        RunError
+        DivergenceError
             If a weight is not finite any more; the row is added all the same.
         """
         self.first = self.first or snapshot
@@ -69,7 +69,7 @@ class RunRecorder:
             self.write_arrays(snapshot)
         if (lost := _lost(snapshot.arrays)) is not None:
             mode = self.plan.phases[snapshot.phase].mode
-            raise RunError(
+            raise DivergenceError(
                 f"{lost} is no longer finite after {snapshot.t_s:g} s, in {mode} mode. Lower the rate of the rule that "
                 "teaches it, or mend a drive that divides by zero or overflows."
             )

@@ -20,7 +20,7 @@ from neuromirror.backends.torch.mirror import Mirror
 from neuromirror.backends.torch.network import Network
 from neuromirror.circuit.description import Training
 from neuromirror.data.batches import Batches
-from neuromirror.errors import RequestError, RunError
+from neuromirror.errors import DivergenceError, RequestError
 from neuromirror.plan import ModePlan
 from neuromirror.rules.updater import Step
 from neuromirror.training.mirroring import examples_of, shortened
@@ -141,7 +141,7 @@ class Trainer:
 
         Raises
         ------
-        RunError
+        DivergenceError
             If the loss is no longer finite.
         """
         self.network.train()
@@ -185,7 +185,7 @@ class Trainer:
             self.tally.wrong += int((output.argmax(dim=1) != those).sum())
             self.tally.images += len(those)
         if not math.isfinite(self.tally.loss):
-            raise RunError(
+            raise DivergenceError(
                 f"the loss is no longer finite after {self.step} steps (epoch {self.epoch:.2f}). "
                 "Lower training.rate, or warm up for longer."
             )

@@ -14,7 +14,7 @@ from neuromirror.backends.torch.network import Network
 from neuromirror.backends.torch.weight_files import packed
 from neuromirror.data.batches import Batches
 from neuromirror.data.load import Data
-from neuromirror.errors import RunError
+from neuromirror.errors import DivergenceError
 from neuromirror.plan import FloatArray, Plan, transport
 from neuromirror.record.manifest import PhaseEntry
 from neuromirror.record.store import RunWriter
@@ -65,7 +65,7 @@ class Session:
 
         Raises
         ------
-        RunError
+        DivergenceError
             If the loss or a weight is no longer finite; the record up to there is kept.
         """
         self.began_s, self.first_step = time.perf_counter(), self.trainer.step
@@ -160,7 +160,7 @@ class Session:
         self.angles_s += time.perf_counter() - started - (self.evaluating_s - evaluated_s)
         lost = next((name for name in sorted(arrays) if not np.isfinite(arrays[name]).all()), None)
         if lost is not None:
-            raise RunError(
+            raise DivergenceError(
                 f"{lost} is no longer finite after {trainer.step} steps. Lower the rate of the rule that teaches it."
             )
 

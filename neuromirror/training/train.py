@@ -115,7 +115,7 @@ def train(
         If the circuit has errors, or what cannot be trained.
     RequestError
         If the data cannot be used, an option is wrong, or the run directory is taken.
-    RunError
+    DivergenceError
         If the loss or a weight is no longer finite; the record up to there is kept.
     """
     try:

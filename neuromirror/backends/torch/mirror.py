@@ -19,7 +19,7 @@ from torch import Tensor
 from neuromirror import seeds
 from neuromirror.backends.torch.contract import Conv, mean_conv_drive, mean_drive
 from neuromirror.backends.torch.feedback import FeedbackConv2d
-from neuromirror.backends.torch.network import Network, Stage
+from neuromirror.backends.torch.network import Network, Stage, summed
 from neuromirror.circuit.description import Noise
 from neuromirror.plan import Learner, ModePlan
 from neuromirror.rules.updater import Step
@@ -153,15 +153,14 @@ class Mirror:
         before, after = ([signal for _, signal in on(axons)] for axons in (stage.before, stage.after))
         if not arriving and not before and not after:
             return None
-        total = sum(arriving) if arriving else torch.zeros_like((before or after)[0])
-        assert isinstance(total, Tensor)
+        total = summed(arriving) if arriving else torch.zeros_like((before or after)[0])
         if mode.bias_on:
             total = network.biased(stage, total)
         if norm and stage.norm == "before":
             total = network.norms[stage.name](total)
-        fired = stage.phi(sum([total, *before]))  # pyright: ignore[reportArgumentType]
+        fired = stage.phi(summed([total, *before]))
         normed = network.norms[stage.name](fired) if norm and stage.norm == "after" else fired
-        return fired, sum(after, start=normed)
+        return fired, summed([normed, *after])
 
     def noise(self, population: str, noise: Noise, examples: int, number: int) -> Tensor:
         """Return noise of a population, (example, …), of one turn."""

@@ -10,7 +10,7 @@ Errors run the other way: through the B of every projection that has one, and th
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -162,7 +162,7 @@ class Network(nn.Module):
         brought = [self.projections[name](signals[source]) for name, source in stage.layers if source in signals]
         if not brought:
             return None
-        return self.biased(stage, _sum(brought))
+        return self.biased(stage, summed(brought))
 
     def biased(self, stage: Stage, total: Tensor) -> Tensor:
         """Return what arrives at a population with its bias, where it has one."""
@@ -177,10 +177,10 @@ class Network(nn.Module):
         own = self.biased(stage, torch.zeros_like((before or after)[0])) if total is None else total
         if stage.norm == "before":
             own = self.norms[stage.name](own)
-        active = stage.phi(_sum([own, *before]))
+        active = stage.phi(summed([own, *before]))
         if stage.norm == "after":
             active = self.norms[stage.name](active)
-        return _sum([active, *after])
+        return summed([active, *after])
 
     @contextmanager
     def transported(self) -> Iterator[None]:
@@ -211,6 +211,14 @@ class Network(nn.Module):
         finally:
             for norm, before in zip(norms, held, strict=True):
                 norm.track_running_stats = before
+
+
+def summed(tensors: Sequence[Tensor]) -> Tensor:
+    """Return the sum of at least one tensor, and a tensor by itself as it is."""
+    total = tensors[0]
+    for tensor in tensors[1:]:
+        total = total + tensor
+    return total
 
 
 class _Flat(FeedbackLinear):
@@ -253,13 +261,6 @@ def _stage(described: Description, name: str, path: Mapping[str, Projection]) ->
 def _is_axon(projection: Projection) -> bool:
     """Return whether a projection brings the signal itself."""
     return projection.connector == "shortcut"
-
-
-def _sum(tensors: list[Tensor]) -> Tensor:
-    total = tensors[0]
-    for tensor in tensors[1:]:
-        total = total + tensor
-    return total
 
 
 def _layer(described: Description, name: str, feedback: str | None) -> nn.Module:
