@@ -22,6 +22,7 @@ from neuromirror.backends.torch.network import Network
 from neuromirror.backends.torch.run import TorchEngine
 from neuromirror.backends.torch.weights import feedback_state
 from neuromirror.circuit.description import Noise
+from neuromirror.measure import angle_deg as matrix_angle
 from neuromirror.measure.theory import effective_examples, rate_angle_deg
 from neuromirror.plan import ModePlan, Plan, make_plan
 from neuromirror.rules.updater import Step
@@ -456,6 +457,42 @@ def test_a_turn_changes_what_learns_in_it_and_nothing_else(resnet: tuple[str, Pl
         changed = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
         assert changed == listed
         assert all(bool(value.isfinite().all()) for value in network.state_dict().values())
+
+
+def mirrored_resnet(turns: str, rounds: int) -> Network:
+    """Return a small ResNet-20 all of whose B are the means of the drive over that many rounds of mirroring."""
+    plan = make_plan(nm.load("resnet20").with_values({"mirroring.turns": turns}).fitted(size=(8, 8)), 0)
+    network = Network(plan)
+    network.train()
+    mirror = Mirror(network)
+    for number in range(rounds):
+        for mode in modes_that_mirror(plan):
+            take_turn(mirror, mode, 16, number, step=Step(keep=number / (number + 1), step=1 / (number + 1)))
+    return network
+
+
+def test_every_second_layer_at_once_teaches_the_same_as_one_at_a_time() -> None:
+    """Across shortcuts too, bit for bit: what a noisy layer drives is one layer above and nothing else (8.5)."""
+    one, other = (dict(mirrored_resnet(turns, 1).named_buffers()) for turns in ("each", "alternate"))
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize("turns", TURNS)
+def test_only_layers_that_nothing_drives_teach_without_a_floor(turns: str) -> None:
+    """Four times the noise halves tan θ where noise is white; signals that others drive are not, and leave a floor.
+
+    The two ratios are medians over the six B of the first layers, and lie 5 of their standard errors from the bound.
+    """
+    few, many = (first_layers(mirrored_resnet(turns, rounds)) for rounds in (4, 16))
+    ratio = float(np.median(np.tan(np.radians(many)) / np.tan(np.radians(few))))
+    assert (ratio < 0.6) == (turns in ("each", "alternate"))
+
+
+def first_layers(network: Network) -> np.ndarray:
+    """Return the angles of the B of layer1, in degrees."""
+    pairs = [(layer.feedback, layer.weight) for name, layer in network.weighted() if name.startswith("layer1")]
+    return np.array([matrix_angle(B.numpy(), W.detach().numpy()) for B, W in pairs])
 
 
 @pytest.mark.parametrize("training", [True, False])
