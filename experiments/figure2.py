@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from statistics import mean
 
 from experiments.methods import NAMES, SIZES, Results, options, results
 from neuromirror.measure import over_seeds, paired_difference
@@ -30,16 +31,17 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def print_tuning(found: Results) -> None:
-    """Print the validation error of every learning rate tried."""
+    """Print the validation error of every learning rate tried, the mean where it was tried with several seeds."""
     for method in found.runs:
-        tried = sorted((rate, error) for (m, rate), error in found.tuning.items() if m == method)
-        if tried:
-            rates = ", ".join(f"{rate:g}: {_percent(error)}" for rate, error in tried)
+        if tried := sorted(found.tuning.get(method, {}).items()):
+            rates = ", ".join(f"{rate:g}: {_percent(errors)}" for rate, errors in tried)
             print(f"{NAMES[method]:20} validation error by peak learning rate {rates}")
 
 
-def _percent(error: float) -> str:
-    return f"{error:.1f}%" if math.isfinite(error) else "diverges"
+def _percent(errors: Sequence[float]) -> str:
+    error = mean(errors)
+    seeds = f" ({len(errors)} seeds)" if len(errors) > 1 else ""
+    return f"{error:.1f}%{seeds}" if math.isfinite(error) else "diverges"
 
 
 def print_errors(found: Results) -> None:

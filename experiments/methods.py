@@ -20,6 +20,8 @@ from types import MappingProxyType
 from typing import Any
 
 import neuromirror as nm
+from experiments.tuning import chosen as best
+from experiments.tuning import tuned
 
 METHODS = ("bp", "wm", "kp", "ss", "fa")
 NAMES = MappingProxyType(
@@ -31,8 +33,6 @@ NAMES = MappingProxyType(
         "fa": "feedback alignment",
     }
 )
-TUNING_SEED = 1000
-"""Learning rates are chosen with this seed, which no result has."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +49,8 @@ class Size:
     settings : mapping of str to object
         Of `neuromirror.training.settings.Settings`.
     rates : mapping of str to tuple of float
-        Peak learning rates of each method to choose from on the validation images; the choice goes on beyond the ends
-        by factors of two as long as it lies at an end. One rate is taken as it is.
+        Peak learning rates of each method to choose from on the validation images, as `experiments.tuning` does. One
+        rate is taken as it is.
     seeds : int
     """
 
@@ -157,13 +157,13 @@ class Results:
         The peak learning rate of each method.
     runs : dict of str to list of Run
         By method, one for each seed, in order.
-    tuning : dict of (str, float) to float
-        Validation error in percent by method and rate; infinite where training diverged.
+    tuning : dict of str to dict of float to list of float
+        Validation errors in percent by method and rate, a seed each; infinite where training diverged.
     """
 
     rates: dict[str, float]
     runs: dict[str, list[nm.Run]]
-    tuning: dict[tuple[str, float], float] = field(default_factory=dict)
+    tuning: dict[str, dict[float, list[float]]] = field(default_factory=dict)
 
     def errors(self, method: str) -> list[float]:
         """Return the test error of each seed, in percent."""
@@ -210,13 +210,13 @@ def results(chosen: argparse.Namespace, circuit: str, methods: Sequence[str]) ->
                 threads=threads,
             )
 
-        tuning = _tuned(methods, size, job, chosen.jobs)
-        rates = {
-            method: size.rates[method][0]
-            if len(size.rates[method]) == 1
-            else min((rate for m, rate in tuning if m == method), key=lambda rate: tuning[method, rate])
-            for method in methods
-        }
+        def errors(tries: list[tuple[str, float, int]]) -> list[float]:
+            some = [job(*one) for one in tries]
+            run_all(some, chosen.jobs)
+            return [validation_error(one) for one in some]
+
+        tuning = tuned({method: size.rates[method] for method in methods if len(size.rates[method]) > 1}, errors)
+        rates = {method: best(tuning[method]) if method in tuning else size.rates[method][0] for method in methods}
         wanted = [job(method, rates[method], seed) for seed in range(seeds) for method in methods]
         run_all(wanted, chosen.jobs)
         if diverged := [one.out.name for one in wanted if one.diverged.exists()]:
@@ -225,26 +225,6 @@ def results(chosen: argparse.Namespace, circuit: str, methods: Sequence[str]) ->
         for run in (run for some in runs.values() for run in some):
             run.metrics()  # read while the directory is there
     return Results(rates=rates, runs=runs, tuning=tuning)
-
-
-def _tuned(methods: Sequence[str], size: Size, job: Any, jobs: int) -> dict[tuple[str, float], float]:
-    """Return the validation error of every rate tried, until each method's best lies inside of those."""
-    errors: dict[tuple[str, float], float] = {}
-    wanted = {(method, rate) for method in methods for rate in size.rates[method] if len(size.rates[method]) > 1}
-    while wanted:
-        some = sorted(wanted, key=lambda one: (methods.index(one[0]), one[1]))
-        run_all([job(method, rate, TUNING_SEED) for method, rate in some], jobs)
-        for method, rate in some:
-            errors[method, rate] = validation_error(job(method, rate, TUNING_SEED))
-        wanted = set()
-        for method in {method for method, _ in errors}:
-            tried = sorted(rate for m, rate in errors if m == method)
-            best = min(tried, key=lambda rate: errors[method, rate])
-            if best == tried[0]:
-                wanted.add((method, best / 2))
-            elif best == tried[-1]:
-                wanted.add((method, best * 2))
-    return errors
 
 
 def validation_error(job: Job) -> float:

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from dataclasses import replace
+from statistics import mean
 
 import pytest
 from hypothesis import given
@@ -10,34 +10,48 @@ from hypothesis import strategies as st
 
 from experiments import methods
 from experiments.methods import SMALL
+from experiments.tuning import CLOSE, SEEDS, chosen, tuned
 
 
-class _Job:
-    def __init__(self, method: str, rate: float, seed: int) -> None:
-        self.method, self.rate, self.seed = method, rate, seed
-
-
-@given(best=st.integers(-3, 4), stable=st.integers(0, 3))
-def test_the_choice_goes_on_until_the_best_rate_lies_inside_and_a_rate_that_diverges_is_never_the_best(
-    best: int, stable: int
+@given(
+    best=st.integers(-3, 4),
+    stable=st.integers(0, 3),
+    curvature=st.floats(0.01, 20),
+    noise=st.lists(st.floats(-0.4, 0.4), min_size=3, max_size=3),
+)
+def test_the_best_rate_lies_inside_and_apart_from_others_or_all_seeds_have_been_tried(
+    best: int, stable: int, curvature: float, noise: list[float]
 ) -> None:
-    def error(job: _Job) -> float:
-        """Least at 0.1 · 2^best, and infinite more than `stable` steps above."""
-        above = math.log2(job.rate / 0.1) - best
-        return math.inf if above > stable + 0.5 else abs(above)
+    """The error is least at 0.1 · 2^best, infinite more than some steps above, and noisy alike for all rates."""
+    tries: list[tuple[str, float, int]] = []
 
-    done: list[_Job] = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(methods, "run_all", lambda jobs, at_a_time: done.extend(jobs))
-        patch.setattr(methods, "validation_error", error)
-        found = methods._tuned(["bp"], replace(SMALL, rates={"bp": (0.05, 0.1, 0.2)}), _Job, 1)
-    rates = sorted(rate for _, rate in found)
-    chosen = min(rates, key=lambda rate: found["bp", rate])
-    assert chosen == pytest.approx(0.1 * 2**best)
-    assert rates[0] < chosen < rates[-1]
+    def error_of(some: list[tuple[str, float, int]]) -> list[float]:
+        tries.extend(some)
+        above = [math.log2(rate / 0.1) - best for _, rate, _ in some]
+        return [
+            math.inf if x > stable + 0.5 else curvature * x**2 + noise[SEEDS.index(seed)]
+            for x, (_, _, seed) in zip(above, some, strict=True)
+        ]
+
+    found = tuned({"bp": (0.05, 0.1, 0.2)}, error_of)["bp"]
+    rates, rate = sorted(found), chosen(found)
+    assert rates[0] < rate < rates[-1]
     assert all(b == pytest.approx(2 * a) for a, b in itertools.pairwise(rates))
-    assert {job.seed for job in done} == {methods.TUNING_SEED}
-    assert len(done) == len(rates)
+    assert len(set(tries)) == len(tries)  # no run is asked for twice
+    assert [seed for _, r, seed in tries if r == rate] == list(SEEDS[: len(found[rate])])
+    for other in set(rates) - {rate}:
+        apart = mean(found[other]) >= mean(found[rate]) + CLOSE
+        assert apart or len(found[other]) == len(found[rate]) == len(SEEDS)
+    if curvature > 2:
+        assert rate == pytest.approx(0.1 * 2**best)
+        assert {len(errors) for errors in found.values()} == {1}
+
+
+def test_a_rate_that_is_best_by_chance_alone_is_overruled_by_more_seeds() -> None:
+    errors = {0.1: [50.0, 50.0, 50.0], 0.2: [33.0, 31.0, 31.0], 0.4: [32.9, 35.0, 35.0], 0.8: [60.0, 60.0, 60.0]}
+    found = tuned({"bp": tuple(errors)}, lambda some: [errors[rate][SEEDS.index(seed)] for _, rate, seed in some])["bp"]
+    assert chosen(found) == 0.2
+    assert {rate: len(values) for rate, values in found.items()} == {0.1: 1, 0.2: 2, 0.4: 2, 0.8: 1}
 
 
 def test_a_run_that_diverges_is_marked_and_not_begun_again(
