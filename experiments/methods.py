@@ -93,15 +93,16 @@ SMALL = Size(
             "mirror_epochs": 0,
         }
     },
-    # B forgets half of what it knows with every minibatch, and correspondingly less as W slows down.
+    # B forgets three quarters of what it knows with every minibatch, for lag costs more than noise (experiments.lag), and
+    # less as W slows down. So it needs no more than an epoch of mirroring alone.
     mirrored={
-        "training.epochs": 8,
-        "training.mirror_epochs": 2,
-        "training.drops": [6, 7],
+        "training.epochs": 7,
+        "training.mirror_epochs": 1,
+        "training.drops": [5, 6],
         "training.mirror_angle_deg": 5.0,
         "training.mirror_memory": "follows_drops",
-        "rules.mirror.updater.rate": 1.0,
-        "rules.mirror_linear.updater.rate": 0.5,
+        "rules.mirror.updater.rate": 1.5,
+        "rules.mirror_linear.updater.rate": 0.75,
     },
     settings={"train_images": 10_000, "validation_images": 5_000, "delta_images": 32},
     rates=dict.fromkeys(METHODS, (0.05, 0.1, 0.2)),
