@@ -93,8 +93,8 @@ SMALL = Size(
             "mirror_epochs": 0,
         }
     },
-    # B forgets three quarters of what it knows with every minibatch, for lag costs more than noise (experiments.lag), and
-    # less as W slows down. So it needs no more than an epoch of mirroring alone.
+    # B forgets three quarters of itself with every minibatch, for lag costs more than noise (experiments.lag), and less
+    # as W slows down. So it needs no more than an epoch of mirroring alone.
     mirrored={
         "training.epochs": 7,
         "training.mirror_epochs": 1,
