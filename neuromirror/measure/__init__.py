@@ -3,6 +3,7 @@
 from neuromirror.measure.alignment import angle_deg, gain, mean_example_angle_deg, vector_angle_deg
 from neuromirror.measure.sampling import SamplingLaw, sampling_law
 from neuromirror.measure.theory import (
+    correlated_angle_deg,
     correlation_time_s,
     effective_examples,
     examples_for_angle,
@@ -18,6 +19,7 @@ __all__ = [
     "SamplingLaw",
     "SeedSummary",
     "angle_deg",
+    "correlated_angle_deg",
     "correlation_time_s",
     "effective_examples",
     "examples_for_angle",

@@ -152,6 +152,40 @@ def _variance(fan_in: float, activation: str) -> float:
             raise UnsupportedError(f"no law for the activation '{activation}'. There are: linear, relu.")
 
 
+def correlated_angle_deg(fan_in: float, correlation: float) -> float:
+    """Return the angle between B and Wᵀ that noise with a common source leaves, however long mirroring takes.
+
+    tan θ = ρ·√(n − 1)
+
+    Parameters
+    ----------
+    fan_in : float
+        n, the number of lower cells that project to each upper cell; at least 1.
+    correlation : float
+        ρ of the signals of any two lower cells, 0 to 1. Spikes have less than the noise that drives them.
+
+    Returns
+    -------
+    float
+        θ in degrees, 0 to 90.
+
+    Raises
+    ------
+    RequestError
+        If a value is out of range.
+
+    Notes
+    -----
+    B tends to C·Wᵀ with C = (1 − ρ)·1 + ρ·J, J all ones (eq. 11 of Akrout et al. 2019 with a covariance C). For
+    independent weights of mean zero, ‖C·Wᵀ‖² = ‖W‖²·(1 + ρ²·(n − 1)) and ⟨C·Wᵀ, Wᵀ⟩ = ‖W‖². What the common source
+    adds is along J: rows of W that add up to zero do not see it, and in rows of one sign it is larger. Cells in pairs
+    of opposite sign (push-pull) have such rows.
+    """
+    if not (fan_in >= 1 and 0 <= correlation <= 1):
+        raise RequestError(f"fan_in {fan_in!r}, correlation {correlation!r}: expected at least 1, and 0 to 1.")
+    return math.degrees(math.atan(correlation * math.sqrt(fan_in - 1)))
+
+
 def correlation_time_s(lower_TN: np.ndarray, upper_TM: np.ndarray, dt_s: float, max_lag_s: float) -> float:
     """Return τ_c = ∫ ρ_l(t)·ρ_{l+1}(t) dt, over lags of both signs.
 

@@ -11,10 +11,11 @@ import numpy as np
 
 from neuromirror.backends.brian2.grid import Grid
 from neuromirror.backends.brian2.layout import Layout
+from neuromirror.backends.brian2.noises import Noises
 from neuromirror.backends.stimulus import Stimulus
 from neuromirror.plan import FloatArray, Plan
 
-OVER_TIME = ("mode_of", "clears", "row_of_tick", "update_", "follow_", "ended_")
+OVER_TIME = ("mode_of", "clears", "row_of_tick", "update_", "follow_", "ended_", "burst_")
 """What the names of tables over time begin with."""
 
 
@@ -35,11 +36,14 @@ def table_values(layout: Layout, plan: Plan) -> dict[str, FloatArray]:
         "signal_kicks": np.array([1 / (tau * plan.unit_Hz) for _, tau in kinds]),
         "noise_decays": noise_decays,
         "noise_kicks": np.sqrt(1 - noise_decays**2),
-        "noise_sds": layout.per_cell({m.name: {p: n.sd for p, n in m.noise.items()} for m in modes}),
+        "noise_sds": layout.per_cell(
+            {m.name: {p: n.sd for p, n in m.noise.items() if n.law == "gaussian"} for m in modes}
+        ),
         "gates": layout.per_cell({m.name: dict.fromkeys(m.gates, 1.0) for m in modes}),
         "default_biases": 1.0 - layout.per_cell({m.name: dict.fromkeys(m.drives, 1.0) for m in modes}),
         "bias_on": np.array([float(mode.bias_on) for mode in modes]),
         "cancels": _cancels(layout, plan),
+        **Noises(layout, plan).tables(),
     }
     for name in sorted(plan.description.projections):
         on = [float(name in plan.description.modes[mode].on) for mode in layout.scheduled]
