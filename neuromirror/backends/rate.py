@@ -8,8 +8,8 @@ from typing import Protocol
 
 import numpy as np
 
-from neuromirror import seeds
 from neuromirror.backends.base import Recorder, Snapshot, snapshot_examples
+from neuromirror.backends.noise import NoiseSource
 from neuromirror.backends.stimulus import Stimulus
 from neuromirror.plan import FloatArray, Learner, ModePlan, Plan
 from neuromirror.rules.updater import Step
@@ -48,25 +48,6 @@ class RateEngine(Protocol):
     def loss(self, mode: ModePlan) -> float | None:
         """Return half the squared output error, the mean over the batch; None where the mode forms none."""
         ...
-
-
-class NoiseSource:
-    """Noise of every population, one draw for each example, from NumPy's named streams."""
-
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
-        self._streams = {name: seeds.stream(plan.seed, "noise", name) for name in plan.sizes}
-
-    def draw(self, mode: ModePlan, examples: int) -> dict[str, FloatArray]:
-        """Return the next noise of the mode's noisy populations, (example, cell), in units of ``code.unit``."""
-        drawn = {}
-        for name, noise in sorted(mode.noise.items()):
-            shape = (examples, self._plan.sizes[name])
-            if noise.law == "gaussian":
-                drawn[name] = noise.sd * self._streams[name].standard_normal(shape)
-            else:
-                drawn[name] = noise.sd * (2.0 * self._streams[name].integers(0, 2, size=shape) - 1.0)
-        return drawn
 
 
 class Baselines:

@@ -63,7 +63,7 @@ _RATE = {
     "spiking": False,
     "codes": frozenset({"zero_mean", "baseline"}),
     "activations": frozenset({"relu", "linear", "tanh", "rectified_tanh", "expr"}),
-    "noise_laws": frozenset({"gaussian", "rademacher"}),
+    "noise_laws": frozenset({"gaussian", "rademacher", "bursts", "poisson"}),
     "transports": frozenset({"none", "exact", "sign"}),
     "cells": frozenset({"distinct", "shared"}),  # a rate is the same whichever cells carry it
 }
@@ -78,7 +78,7 @@ BACKENDS: MappingProxyType[str, Capabilities] = MappingProxyType(
             spiking=True,
             codes=frozenset({"baseline"}),
             activations=frozenset({"relu", "linear", "tanh", "rectified_tanh", "expr"}),
-            noise_laws=frozenset({"gaussian"}),
+            noise_laws=frozenset({"gaussian", "bursts", "poisson"}),
             transports=frozenset({"none"}),
         ),
         "brian2-rate": Capabilities(

@@ -30,6 +30,7 @@ from neuromirror.circuit.values import (
     NonNegative,
     Positive,
     Rate,
+    Share,
     Spread,
     Starts,
     Time,
@@ -237,14 +238,25 @@ class Rule(Model):
 
 
 class Noise(Model):
-    """Independent noise added to each cell of a population; ``sd`` is in units of ``code.unit``.
+    """What makes the cells of a population fire noisily; ``sd`` and ``amplitude`` are in units of ``code.unit``.
 
-    As a rate, one draw an example; when spiking, an Ornstein-Uhlenbeck current of correlation time ``tau``.
+    ``gaussian`` and ``rademacher``: as a rate, one draw an example; when spiking, an Ornstein-Uhlenbeck current of
+    correlation time ``tau``. With a ``correlation`` any two cells have it, through a source that all have in common.
+
+    ``bursts``: groups of ``cells`` cells fire by turns ``amplitude`` above and below their baseline, for a ``dwell`` at
+    a time, in the order of their numbers or in one that is drawn; see `neuromirror.dynamics.bursts`.
+
+    ``poisson``: the cells fire as Poisson processes of rate β.
     """
 
-    law: Literal["gaussian", "rademacher"] = "gaussian"
+    law: Literal["gaussian", "rademacher", "bursts", "poisson"] = "gaussian"
     sd: Positive = 1.0
     tau: Time = Quantity(0.01, "time")
+    correlation: Share | None = None
+    amplitude: Positive | None = None
+    cells: Count | None = None
+    dwell: Time | None = None
+    order: Literal["given", "shuffled"] | None = None
 
 
 class Signal(Model):

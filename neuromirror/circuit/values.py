@@ -79,6 +79,7 @@ Finite = Annotated[float, Field(allow_inf_nan=False, strict=True), AfterValidato
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True), AfterValidator(lambda x: x + 0.0)]
 Truth = Annotated[bool, Field(strict=True)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
+Share = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False, strict=True), AfterValidator(lambda x: x + 0.0)]
 Count = Annotated[int, Field(ge=1, le=10**9, strict=True)]
 
 

@@ -1,8 +1,10 @@
 """What is measured of a run: alignment of B with Wᵀ, what theory predicts of it, and how sure a number is."""
 
 from neuromirror.measure.alignment import angle_deg, gain, mean_example_angle_deg, vector_angle_deg
-from neuromirror.measure.sampling import SamplingLaw, sampling_law
+from neuromirror.measure.probing import ProbingLaw, probed_part, probing_law
+from neuromirror.measure.sampling import SamplingLaw, phase_signals, sampling_law
 from neuromirror.measure.theory import (
+    correlated_angle_deg,
     correlation_time_s,
     effective_examples,
     examples_for_angle,
@@ -15,9 +17,11 @@ from neuromirror.measure.uncertainty import Interval, SeedSummary, median_interv
 
 __all__ = [
     "Interval",
+    "ProbingLaw",
     "SamplingLaw",
     "SeedSummary",
     "angle_deg",
+    "correlated_angle_deg",
     "correlation_time_s",
     "effective_examples",
     "examples_for_angle",
@@ -28,6 +32,9 @@ __all__ = [
     "median_interval",
     "over_seeds",
     "paired_difference",
+    "phase_signals",
+    "probed_part",
+    "probing_law",
     "rate_angle_deg",
     "sampling_angle_deg",
     "sampling_law",

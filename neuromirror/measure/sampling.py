@@ -96,6 +96,7 @@ def sampling_law(run: Run, name: str, *, phase: int = 0) -> SamplingLaw:
     lower_TN, upper_TM = (
         _signal(run, description, phases[phase], run.manifest.projections[name][end]) for end in ("target", "source")
     )
+    _check_noise(description, phases[phase])
     window_s, fan_in = phases[phase].window_s, lower_TN.shape[1]
     _check_length(run, phase, window_s, lower_TN)
     tau_c_s = correlation_time_s(lower_TN, upper_TM, window_s, MAX_LAG_S)
@@ -122,6 +123,44 @@ def _check_phase(run: Run, description: Description, phases: tuple[schedule.Phas
         raise RequestError(
             f"{run.path}: phase {phase} ends at {stop_s:g} s, and the run was stopped at {reached_s:g} s. Run it again."
         )
+
+
+def phase_signals(run: Run, population: str, *, phase: int = 0) -> np.ndarray:
+    """Return what rules read of a population at the end of each window of a phase, from the spikes of a run.
+
+    Parameters
+    ----------
+    run : Run
+        A record with spikes.
+    population : str
+    phase : int
+        Counted from 0 as in ``run.manifest.phases``.
+
+    Returns
+    -------
+    ndarray of float64, shape (windows, cells)
+        In Hz, traces or counts as the phase's mode has them, without the windows that begin within ``time.settle`` of
+        the phase's start.
+
+    Raises
+    ------
+    RequestError
+        If nothing spikes in the run, or it has no such population or phase.
+    """
+    description = from_text(run.circuit_toml, file=str(run.path / "circuit.toml")).description
+    phases = schedule.phases(description)
+    if population not in run.manifest.populations or not 0 <= phase < len(phases):
+        raise RequestError(f"{run.path}: no population '{population}' in a phase {phase!r} of {len(phases)}.")
+    return _signal(run, description, phases[phase], population)
+
+
+def _check_noise(description: Description, phase: schedule.Phase) -> None:
+    for population, noise in description.modes[phase.mode].noise.items():
+        if noise.law == "bursts":
+            raise RequestError(
+                f"{population} fires in bursts, which are orthogonal, and the sampling law is for independent signals. "
+                "Take neuromirror.measure.probing_law."
+            )
 
 
 def _check_length(run: Run, phase: int, window_s: float, lower_TN: np.ndarray) -> None:

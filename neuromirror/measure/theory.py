@@ -152,6 +152,40 @@ def _variance(fan_in: float, activation: str) -> float:
             raise UnsupportedError(f"no law for the activation '{activation}'. There are: linear, relu.")
 
 
+def correlated_angle_deg(fan_in: float, correlation: float) -> float:
+    """Return the angle between B and Wᵀ that noise with a common source leaves, however long mirroring takes.
+
+    tan θ = ρ·√(n − 1)
+
+    Parameters
+    ----------
+    fan_in : float
+        n, the number of lower cells that project to each upper cell; at least 1.
+    correlation : float
+        ρ of the signals of any two lower cells, 0 to 1. Spikes have less than the noise that drives them.
+
+    Returns
+    -------
+    float
+        θ in degrees, 0 to 90.
+
+    Raises
+    ------
+    RequestError
+        If a value is out of range.
+
+    Notes
+    -----
+    B tends to C·Wᵀ with C = (1 − ρ)·1 + ρ·J, J all ones (eq. 11 of Akrout et al. 2019 with a covariance C). For
+    independent weights of mean zero, ‖C·Wᵀ‖² = ‖W‖²·(1 + ρ²·(n − 1)) and ⟨C·Wᵀ, Wᵀ⟩ = ‖W‖². What the common source
+    adds is along J: rows of W that add up to zero do not see it, and in rows of one sign it is larger. Cells in pairs
+    of opposite sign (push-pull) have such rows.
+    """
+    if not (fan_in >= 1 and 0 <= correlation <= 1):
+        raise RequestError(f"fan_in {fan_in!r}, correlation {correlation!r}: expected at least 1, and 0 to 1.")
+    return math.degrees(math.atan(correlation * math.sqrt(fan_in - 1)))
+
+
 def correlation_time_s(lower_TN: np.ndarray, upper_TM: np.ndarray, dt_s: float, max_lag_s: float) -> float:
     """Return τ_c = ∫ ρ_l(t)·ρ_{l+1}(t) dt, over lags of both signs.
 
@@ -178,7 +212,7 @@ def correlation_time_s(lower_TN: np.ndarray, upper_TM: np.ndarray, dt_s: float, 
     -----
     ρ is the autocorrelation of each cell about its mean, averaged over the cells that vary.
     """
-    lower_TN, upper_TM = _signals(lower_TN, upper_TM)
+    lower_TN, upper_TM = checked_signals(lower_TN, upper_TM)
     lags = round(max_lag_s / dt_s)
     if not 0 <= lags < len(lower_TN):
         raise RequestError(f"max_lag_s {max_lag_s!r}: expected 0 to less than the signals' {len(lower_TN) * dt_s:g} s.")
@@ -207,7 +241,7 @@ def explained_variance(lower_TN: np.ndarray, upper_TM: np.ndarray) -> float:
     RequestError
         If the arrays do not match, there are too few samples, or no upper cell varies.
     """
-    lower_TN, upper_TM = _signals(lower_TN, upper_TM)
+    lower_TN, upper_TM = checked_signals(lower_TN, upper_TM)
     samples, regressors = lower_TN.shape
     if samples <= regressors + 1:
         raise RequestError(f"{samples} samples for {regressors} lower cells: expected at least {regressors + 2}.")
@@ -221,7 +255,8 @@ def explained_variance(lower_TN: np.ndarray, upper_TM: np.ndarray) -> float:
     return 1.0 - (residual / (samples - regressors - 1)) / (total / (samples - 1))
 
 
-def _signals(lower_TN: np.ndarray, upper_TM: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def checked_signals(lower_TN: np.ndarray, upper_TM: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the signals of two layers as float64, refusing what is not (samples, cells) of equally many samples."""
     lower_TN, upper_TM = np.asarray(lower_TN, dtype=np.float64), np.asarray(upper_TM, dtype=np.float64)
     if lower_TN.ndim != 2 or upper_TM.ndim != 2 or len(lower_TN) != len(upper_TM):
         raise RequestError(
@@ -231,12 +266,21 @@ def _signals(lower_TN: np.ndarray, upper_TM: np.ndarray) -> tuple[np.ndarray, np
 
 
 def _autocorrelation(signal_TN: np.ndarray, lags: int) -> np.ndarray:
+    varying_TN = signal_TN[:, np.any(signal_TN != signal_TN.mean(axis=0), axis=0)]
+    if varying_TN.shape[1] == 0:
+        raise RequestError("no cell of a layer varies: there is no correlation time.")
+    covariance = _covariances(varying_TN, lags)
+    return (covariance / covariance[0]).mean(axis=1)
+
+
+def autocovariance(signal_TN: np.ndarray, lags: int) -> np.ndarray:
+    """Return the autocovariance of cells about their means at lags of 0 to `lags` samples, averaged over the cells."""
+    return _covariances(np.asarray(signal_TN, dtype=np.float64), lags).mean(axis=1)
+
+
+def _covariances(signal_TN: np.ndarray, lags: int) -> np.ndarray:
     samples = len(signal_TN)
     centred_TN = signal_TN - signal_TN.mean(axis=0)
-    centred_TN = centred_TN[:, np.any(centred_TN != 0, axis=0)]
-    if centred_TN.shape[1] == 0:
-        raise RequestError("no cell of a layer varies: there is no correlation time.")
     padded = 2 ** math.ceil(math.log2(samples + lags + 1))  # zeros, so that the ends do not meet
     power = np.abs(np.fft.rfft(centred_TN, padded, axis=0)) ** 2
-    covariance = np.fft.irfft(power, padded, axis=0)[: lags + 1] / (samples - np.arange(lags + 1))[:, None]
-    return (covariance / covariance[0]).mean(axis=1)
+    return np.fft.irfft(power, padded, axis=0)[: lags + 1] / (samples - np.arange(lags + 1))[:, None]

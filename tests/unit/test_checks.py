@@ -50,6 +50,9 @@ B = { source = "d_maps", target = "d_image", connector = "conv", kernel = 3, wei
 """A circuit with every connector between (channels, height, width)."""
 
 
+BURSTS = "modes.mirror.noise.y0={law='bursts', amplitude=2.0, dwell='5 ms'}"
+
+
 class Case(NamedTuple):
     """A change that one check is there for."""
 
@@ -423,6 +426,30 @@ CASES = [
         ),
         "y0 → y1 → y0|y1 → y0 → y1",
     ),
+    Case(
+        "no-burst", "modes.mirror.noise.y0", ("modes.mirror.noise.y0={law='bursts', dwell='5 ms'}",), "need amplitude"
+    ),
+    Case("unused-burst", "modes.mirror.noise.y0.cells", ("modes.mirror.noise.y0.cells=2",), "the law is gaussian"),
+    Case(
+        "unused-correlation",
+        "modes.mirror.noise.y0.correlation",
+        ("modes.mirror.noise.y0={law='poisson', correlation=0.1}",),
+        "poisson have no correlation",
+    ),
+    Case(
+        "no-poisson-rate",
+        "modes.mirror.noise.y0.law",
+        ("modes.mirror.noise.y0.law=poisson", "code.kind=zero_mean", "code.beta="),
+        "Take a baseline code",
+    ),
+    *(
+        Case("burst-cells", "modes.mirror.noise.y0.cells", (f"{BURSTS[:-1]}, cells={cells}}}",), "below 6 for 3 cells")
+        for cells in (3, 8)
+    ),
+    Case("burst-window", "modes.mirror.noise.y0.dwell", (BURSTS.replace("5 ms", "6 ms"),), "of 6 ms"),
+    Case(
+        "burst-clipped", "modes.mirror.noise.y0.amplitude", (BURSTS, "modes.mirror.noise.y0.amplitude=4.1"), "102.5 Hz"
+    ),
     Case("noisy-layer-driven", "modes.mirror.on", ("modes.mirror.noise={y1={}}",), "Leave W1 out of on"),
     Case(
         "noisy-neighbours",
@@ -488,7 +515,7 @@ CASES = [
         f"{MAX_STEPS + 1} steps once repeated; at most {MAX_STEPS}",
     ),
 ]
-WARNINGS = {"unreachable", "no-mirror", "noisy-layer-driven", "noisy-neighbours"}
+WARNINGS = {"burst-clipped", "unreachable", "no-mirror", "noisy-layer-driven", "noisy-neighbours"}
 
 UNABLE = [
     ("brian2", "code.kind", ("code.kind=zero_mean", "code.beta="), "brian2-rate or reference or torch"),

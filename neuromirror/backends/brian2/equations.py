@@ -44,7 +44,6 @@ beta : 1
 b : 1
 cancel : 1
 error = error_trace - error_beta : 1
-noise = noise_current*noise_sd/unit_current : 1
 mode_now : 1 (shared)
 signal_decay : 1 (shared)
 signal_kick : 1 (shared)
@@ -76,10 +75,18 @@ GATE_SILENT = 0.05
 spike. Above silence the rate of a LIF cell is nearly linear in its input, and φ' counts as 1."""
 
 
+OWN_NOISE = "noise_current = noise_decay*noise_current + noise_kick*randn()"
+CORRELATED_NOISE = """
+    private_noise = noise_decay*private_noise + noise_kick*randn()
+    noise_current = private_share*private_noise + common_share*common_noise
+"""
+
+
 def membrane_step(equations: object, variables: object, method_options: object = None) -> str:
     """Return the step of every cell, exact for constant drive, exponential synapses and white noise."""
-    return """
-    noise_current = noise_decay*noise_current + noise_kick*randn()
+    correlated = "private_noise" in getattr(equations, "names", ())
+    return f"""
+    {CORRELATED_NOISE if correlated else OWN_NOISE}
     target_v = drive + noise_current*noise_sd - gain*cancel*unit_current
     change = (target_v - v)*(1 - membrane_decay) + gain*synaptic*synaptic_kick + membrane_kick*randn()
     v = v + int(not_refractory)*change

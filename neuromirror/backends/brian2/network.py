@@ -16,6 +16,7 @@ from neuromirror.backends.brian2.cells import cell_values
 from neuromirror.backends.brian2.drives import CELL_NAMES, SYNAPSE_NAMES, run_drive
 from neuromirror.backends.brian2.grid import Grid
 from neuromirror.backends.brian2.layout import Layout
+from neuromirror.backends.brian2.noises import Noises
 from neuromirror.backends.brian2.own_cells import OwnCells
 from neuromirror.backends.brian2.tables import OVER_TIME, table_values
 from neuromirror.plan import Learner, Plan
@@ -80,8 +81,7 @@ class SpikingNetwork:
         self._build_axons()
         self._build_rules()
         parts = [self.cells, self.spikes, *self.arrays.values(), *self.monitors.values()]
-        if self.axons is not None:
-            parts.append(self.axons)
+        parts += [part for part in (self.axons, self.common) if part is not None]
         self.network = b2.Network(*parts)
         self.network.schedule = SCHEDULE
 
@@ -107,13 +107,13 @@ class SpikingNetwork:
         self.crossed = crossed or bool(seen & {"error", "cross"})
         step = equations.gated_membrane_step if self.crossed else equations.membrane_step
         extra = "".join(f"beta_{k} : 1\nerror_beta_{k} : 1\n" for k in range(len(self.layout.scheduled)))
-        own = OwnCells(self.plan)
+        own, noises = OwnCells(self.plan), Noises(self.layout, self.plan)
         self.cells = b2.NeuronGroup(
             self.layout.size,
-            own.model(equations.CELLS + extra),
-            threshold=own.threshold("v > v_threshold"),
+            own.model(equations.CELLS + noises.model() + extra),
+            threshold=noises.threshold(own.threshold("v > v_threshold")),
             reset=own.reset(equations.RESET),
-            refractory="refractory_period",  # pyright: ignore[reportArgumentType]
+            refractory=noises.refractory,  # pyright: ignore[reportArgumentType]
             method=own.step(step),
             namespace={
                 **self.tables,
@@ -126,7 +126,9 @@ class SpikingNetwork:
         )
         for name, values in cell_values(self.layout, self.plan).items():
             setattr(self.cells, name, values)
-        self.cells.run_regularly(equations.WINDOW, dt=self.grid.tick_s * b2.second, order=2, name="window")
+        self.common = noises.link(self.cells, self.tables, self.grid.tick_s)
+        code = equations.WINDOW + noises.window()
+        self.cells.run_regularly(code, dt=self.grid.tick_s * b2.second, order=2, name="window")
 
     def _build_weights(self, name: str) -> None:
         projection = self.plan.description.projections[name]

@@ -145,7 +145,7 @@ def _arguments(spiking: SpikingNetwork, plan: Plan) -> dict[Any, Any]:
     """Return what differs between seeds, for a program that was built for another seed."""
     arguments: dict[Any, Any] = {}
     for name, values in table_values(spiking.layout, plan).items():
-        if name in ("inputs", "expected", "cancels"):
+        if name in ("inputs", "expected", "cancels") or name.startswith("places_"):
             arguments[spiking.tables[name]] = values
     arrays = plan.initial_arrays()
     for name, synapses in spiking.arrays.items():

@@ -11,10 +11,11 @@ import numpy as np
 
 from neuromirror.backends.brian2.grid import Grid
 from neuromirror.backends.brian2.layout import Layout
+from neuromirror.backends.brian2.noises import Noises
 from neuromirror.backends.stimulus import Stimulus
 from neuromirror.plan import FloatArray, Plan
 
-OVER_TIME = ("mode_of", "clears", "row_of_tick", "update_", "follow_", "ended_")
+OVER_TIME = ("mode_of", "clears", "row_of_tick", "update_", "follow_", "ended_", "burst_")
 """What the names of tables over time begin with."""
 
 
@@ -32,14 +33,17 @@ def table_values(layout: Layout, plan: Plan) -> dict[str, FloatArray]:
         "clears": clear_table(layout.grid),
         **stimulus,
         "signal_decays": np.array([1.0 if kind == "count" else math.exp(-dt_s / tau) for kind, tau in kinds]),
-        "signal_kicks": np.array([1 / (tau * plan.unit_Hz) for _, tau in kinds]),
+        "signal_kicks": np.array([signal_kick(kind, tau, dt_s) / plan.unit_Hz for kind, tau in kinds]),
         "noise_decays": noise_decays,
         "noise_kicks": np.sqrt(1 - noise_decays**2),
-        "noise_sds": layout.per_cell({m.name: {p: n.sd for p, n in m.noise.items()} for m in modes}),
+        "noise_sds": layout.per_cell(
+            {m.name: {p: n.sd for p, n in m.noise.items() if n.law == "gaussian"} for m in modes}
+        ),
         "gates": layout.per_cell({m.name: dict.fromkeys(m.gates, 1.0) for m in modes}),
         "default_biases": 1.0 - layout.per_cell({m.name: dict.fromkeys(m.drives, 1.0) for m in modes}),
         "bias_on": np.array([float(mode.bias_on) for mode in modes]),
         "cancels": _cancels(layout, plan),
+        **Noises(layout, plan).tables(),
     }
     for name in sorted(plan.description.projections):
         on = [float(name in plan.description.modes[mode].on) for mode in layout.scheduled]
@@ -51,6 +55,15 @@ def table_values(layout: Layout, plan: Plan) -> dict[str, FloatArray]:
     if plan.description.code.estimate is not None:
         values |= follow_tables(layout.grid, layout.scheduled)
     return values
+
+
+def signal_kick(kind: str, tau_s: float, dt_s: float) -> float:
+    """Return what a spike adds to its cell's signal, in Hz, so that the signal's mean is the rate.
+
+    A count takes 1/window. A trace, read at the end of a time step, takes (1 − e^(−dt/τ))/dt: with 1/τ its mean would
+    be dt/2τ too high, and products of two signals about a given baseline biased by the square of that.
+    """
+    return 1 / tau_s if kind == "count" else -math.expm1(-dt_s / tau_s) / dt_s
 
 
 def _cancels(layout: Layout, plan: Plan) -> FloatArray:

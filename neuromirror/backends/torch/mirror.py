@@ -10,6 +10,7 @@ batch is divided the noise is the same.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -175,7 +176,22 @@ class Mirror:
 
 
 def _fill(shard: Tensor, noise: Noise, generator: torch.Generator) -> None:
+    """Fill a shard, (example, …, channel), as `neuromirror.backends.noise.NoiseSource` fills what it draws."""
+    _draw(shard, noise, generator)
+    rho = noise.correlation or 0.0
+    if not rho:
+        return
+    common = shard.new_empty((len(shard), *[1] * (shard.ndim - 1)))
+    _draw(common, noise, generator)
     if noise.law == "rademacher":
-        shard.bernoulli_(0.5, generator=generator).mul_(2.0 * noise.sd).sub_(noise.sd)
+        takes = torch.empty_like(shard).bernoulli_(math.sqrt(rho), generator=generator)
+        shard.add_(takes * (common - shard))
     else:
-        shard.normal_(0.0, noise.sd, generator=generator)
+        shard.mul_(math.sqrt(1 - rho)).add_(common, alpha=math.sqrt(rho))
+
+
+def _draw(numbers: Tensor, noise: Noise, generator: torch.Generator) -> None:
+    if noise.law == "rademacher":
+        numbers.bernoulli_(0.5, generator=generator).mul_(2.0 * noise.sd).sub_(noise.sd)
+    else:
+        numbers.normal_(0.0, noise.sd, generator=generator)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from neuromirror.circuit.checks.cells import check_cells, check_code, check_populations
 from neuromirror.circuit.checks.context import Context, Path
 from neuromirror.circuit.checks.modes import COMPARE, check_mirroring, check_modes, check_reach
+from neuromirror.circuit.checks.noise import check_noise
 from neuromirror.circuit.checks.own_cells import check_own_cells
 from neuromirror.circuit.checks.projections import check_mirrors, check_projections
 from neuromirror.circuit.checks.protocol import check_schedule, check_stimulus, windows_in
@@ -31,6 +32,7 @@ _SECTIONS = (
     check_mirrors,
     check_rules,
     check_modes,
+    check_noise,
     check_stimulus,
     check_schedule,
 )

@@ -1,0 +1,198 @@
+"""Which noise teaches B the most for a second of sleep, and which for a spike?
+
+Claim     Bursts whose patterns are orthogonal and followed by their negatives (8 of 20 cells at a time, or all) leave an
+          angle at most half as large in tan², for a second, as the 28.6 ms of τ in tan²θ = N·τ/T that independent
+          noise has, at mean rates below 100 Hz. What is left is the spiking of the cells themselves.
+Command   python -m experiments.noise_designs [--out DIR], which draws noise_designs.svg
+Takes     EXPECTED_TIME
+Expected  EXPECTED_TABLE
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+import neuromirror as nm
+from experiments.section import section
+from neuromirror.backends.noise import burst_code, dwell_windows
+from neuromirror.figures.style import BLUE, GREY, VERMILLION, context, save
+from neuromirror.measure import (
+    correlated_angle_deg,
+    median_interval,
+    phase_signals,
+    probed_part,
+    probing_law,
+    sampling_law,
+)
+from neuromirror.plan import make_plan
+from neuromirror.record import Run
+
+LOWER, UPPER = 20, 10
+BEST_KNOWN_MS = 28.6
+"""τ_c/R² of the best independent noise: that of a Gaussian current, at 100 Hz."""
+
+LAGS = 48
+"""Windows over which a probe still shows in the signals, 120 ms: membranes, synapses and traces."""
+
+
+@dataclass(frozen=True)
+class Design:
+    """A way to make the lower cells noisy: the mode's noise, and the rule's trace, as a circuit file has them."""
+
+    name: str
+    noise: str
+    trace: str = "7 ms"
+
+    @property
+    def changes(self) -> list[str]:
+        """What it changes of `figure1`."""
+        trace = f'modes.mirror.signal={{ kind = "trace", tau = "{self.trace}" }}'
+        average = 'rules.mirror.updater={ memory = "100 h", memory_from = "2.5 ms", decay = 2.0 }'
+        return [f"modes.mirror.noise.y0={{ {self.noise} }}", trace, average]
+
+
+def bursts(cells: int, dwell: str) -> str:
+    """Return bursts of so many cells; 3.5 units are 87.5 Hz."""
+    return f'law = "bursts", amplitude = 3.5, cells = {cells}, dwell = "{dwell}"'
+
+
+DESIGNS = (
+    Design("Gaussian, 5 ms", 'sd = 2.0, tau = "5 ms"'),
+    Design("Gaussian, 50 ms", 'sd = 2.0, tau = "50 ms"'),
+    Design("Gaussian, correlation .05", 'sd = 2.0, tau = "5 ms", correlation = 0.05'),
+    Design("Poisson", 'law = "poisson"'),
+    Design("bursts of 1", bursts(1, "40 ms")),
+    Design("bursts of 4", bursts(4, "40 ms")),
+    Design("bursts of 8", bursts(8, "60 ms"), "12 ms"),
+    Design("bursts of all 20", bursts(32, "30 ms"), "12 ms"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What a design leaves, one value a seed.
+
+    Attributes
+    ----------
+    angles_deg, laws_deg : tuple of float
+        Between B1 and W1ᵀ, and what the law predicts from each run's spikes.
+    tau_ms, law_ms : tuple of float
+        The same as τ of tan²θ = N·τ/T.
+    rate_Hz : float
+        Mean rate of the lower cells.
+    strong_ms : float
+        Of bursts: what the cells' own spiking leaves where probes are strong; see `neuromirror.measure.ProbingLaw`.
+    """
+
+    angles_deg: tuple[float, ...]
+    laws_deg: tuple[float, ...]
+    tau_ms: tuple[float, ...]
+    law_ms: tuple[float, ...]
+    rate_Hz: float
+    strong_ms: float = math.nan
+
+    @property
+    def spikes(self) -> float:
+        """Spikes that a lower cell fires in τ: what a tan²θ of N costs."""
+        return float(np.median(self.tau_ms)) * 1e-3 * self.rate_Hz
+
+
+def measure(design: Design, *, seeds: int, length: str) -> Found:
+    """Run a design with seeds 0 to ``seeds`` − 1."""
+    circuit = section(LOWER, UPPER, length, equal_rows=True, changes=design.changes)
+    with tempfile.TemporaryDirectory() as folder:
+        runs = nm.run_seeds(circuit, backend="brian2", seeds=range(seeds), out=Path(folder) / "runs", figures=False)
+        duration_s = float(runs[0].times_s()[-1]) - 0.1
+        angles = [float(run.angles_deg("B1")[-1]) for run in runs]
+        laws = [_law_s(circuit, run, duration_s) for run in runs]
+        rate_Hz = np.mean([len(run.spikes("y0").t_s) / run.times_s()[-1] / LOWER for run in runs])
+    per_s = LOWER / duration_s  # tan²θ of a τ of 1 s
+    return Found(
+        angles_deg=tuple(angles),
+        laws_deg=tuple(math.degrees(math.atan(math.sqrt(tau_s * per_s))) for tau_s, _ in laws),
+        tau_ms=tuple(1e3 * math.tan(math.radians(angle)) ** 2 / per_s for angle in angles),
+        law_ms=tuple(1e3 * tau_s for tau_s, _ in laws),
+        rate_Hz=float(rate_Hz),
+        strong_ms=1e3 * float(np.mean([strong_s for _, strong_s in laws])),
+    )
+
+
+def _law_s(circuit: nm.Circuit, run: Run, duration_s: float) -> tuple[float, float]:
+    """Return τ of a run by the law of its noise, and its limit for strong probes."""
+    noise = circuit.description.modes["mirror"].noise["y0"]
+    lower, upper = phase_signals(run, "d0"), phase_signals(run, "d1")
+    if noise.law != "bursts":
+        law = sampling_law(run, "B1")
+        correlations = np.corrcoef(lower.T)[~np.eye(LOWER, dtype=bool)]
+        common = correlated_angle_deg(LOWER, max(0.0, float(correlations.mean()))) if noise.correlation else 0.0
+        return law.tau_c_s / law.r_squared + math.tan(math.radians(common)) ** 2 * duration_s / LOWER, math.nan
+    plan = make_plan(circuit, run.manifest.seed)
+    mode = plan.modes["mirror"]
+    windows = plan.phases[0].examples
+    probe = burst_code(plan, "y0", noise).signs(np.arange(windows) // dwell_windows(mode, noise))[-len(lower) :]
+    probed = probed_part(lower, probe, LAGS)
+    driven = probed_part(upper, probe @ plan.initial_arrays()["W1"].T, LAGS)
+    found = probing_law(lower, upper, probed, driven, dt_s=mode.window_s, max_lag_s=0.2)
+    return found.tau_s, found.strong_s
+
+
+def draw(found: dict[str, Found]) -> Figure:
+    """Return the figure: τ and spikes of each design, with intervals over seeds and the law beside them."""
+    with context():
+        figure = Figure(figsize=(7.0, 0.34 * len(found) + 1.0), layout="constrained")
+        left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
+        for row, one in enumerate(found.values()):
+            middle = median_interval(one.tau_ms)
+            low, high = (middle.low, middle.high) if math.isfinite(middle.low) else (min(one.tau_ms), max(one.tau_ms))
+            left.plot([low, high], [row, row], color=BLUE, linewidth=1.5)
+            left.plot(middle.estimate, row, "o", color=BLUE, label="measured" if not row else None)
+            left.plot(np.median(one.law_ms), row, "|", color=VERMILLION, markersize=13, label=None if row else "law")
+            if math.isfinite(one.strong_ms):
+                left.plot(one.strong_ms, row, "x", color=GREY)
+            right.plot(one.spikes, row, "o", color=BLUE)
+        left.axvline(BEST_KNOWN_MS / 2, color=GREY, linewidth=0.7, linestyle=":")
+        left.set_xscale("log")
+        left.set_xlabel("τ of tan²θ = N·τ/T (ms)\n×: limit of strong probes; dotted: half of 28.6 ms")
+        left.set_yticks(range(len(found)), list(found))
+        left.invert_yaxis()
+        left.legend(loc="lower right")
+        right.set_xlabel("spikes of a lower cell in τ")
+        right.set_xlim(left=0)
+    return figure
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the experiment and print what it found."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="two designs, 2 seeds, 3 s: shows only that it runs")
+    parser.add_argument("--out", type=Path, help="where the figure goes; none is kept if left out")
+    options = parser.parse_args(argv)
+    seeds, length = (2, "3 s") if options.quick else (8, "30 s")
+    print(f"{LOWER}→{UPPER} cells, {length} of mirror mode, {seeds} seeds, medians (95% interval):")
+    found = {}
+    for design in DESIGNS[2::3] if options.quick else DESIGNS:
+        found[design.name] = one = measure(design, seeds=seeds, length=length)
+        tau = median_interval(one.tau_ms)
+        print(
+            design.name.ljust(26),
+            f"angle {np.median(one.angles_deg):5.2f}°  law {np.median(one.laws_deg):5.2f}°",
+            f"τ {tau.estimate:5.1f} ms ({tau.low:.1f} to {tau.high:.1f})  law {np.median(one.law_ms):5.1f} ms",
+            f"rate {one.rate_Hz:5.1f} Hz  spikes in τ {one.spikes:.2f}",
+            "" if math.isnan(one.strong_ms) else f"strong probes {one.strong_ms:.1f} ms",
+            sep="  ",
+            flush=True,
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        save(draw(found), (options.out or Path(folder)) / "noise_designs.svg")
+
+
+if __name__ == "__main__":
+    main()

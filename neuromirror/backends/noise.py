@@ -1,0 +1,85 @@
+"""Noise of a run of rates, and the order of bursts for spikes and rates alike."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+import numpy as np
+
+from neuromirror import seeds
+from neuromirror.circuit.description import Noise
+from neuromirror.dynamics.bursts import BurstCode
+from neuromirror.plan import FloatArray, ModePlan, Plan
+
+
+class NoiseSource:
+    """Noise of every population, one draw for each example, from NumPy's named streams."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._streams = {name: seeds.stream(plan.seed, "noise", name) for name in plan.sizes}
+        self._common = {name: seeds.stream(plan.seed, "noise", name, "common") for name in plan.sizes}
+        self._shown = Counter[tuple[str, str]]()
+
+    def draw(self, mode: ModePlan, examples: int) -> dict[str, FloatArray]:
+        """Return the next noise of the mode's noisy populations, (example, cell), in units of ``code.unit``."""
+        drawn = {}
+        for name, noise in sorted(mode.noise.items()):
+            if noise.law == "bursts":
+                drawn[name] = self._bursts(mode, name, noise, examples)
+            elif noise.law == "poisson":
+                drawn[name] = self._poisson(mode, name, examples)
+            else:
+                drawn[name] = noise.sd * self._correlated(name, noise, examples)
+        return drawn
+
+    def _correlated(self, name: str, noise: Noise, examples: int) -> FloatArray:
+        """Return draws of unit variance, any two cells of which have the correlation ρ.
+
+        Gaussian: x_j = √(1 − ρ)·z_j + √ρ·z. Rademacher: each cell takes the sign that all have in common with
+        probability √ρ, and one of its own otherwise.
+        """
+        size, common, rho = self._plan.sizes[name], self._common[name], noise.correlation or 0.0
+        own = _unit(noise.law, self._streams[name], (examples, size))
+        if not rho:
+            return own
+        if noise.law == "gaussian":
+            return math.sqrt(1 - rho) * own + math.sqrt(rho) * common.standard_normal((examples, 1))
+        drawn = common.random((examples, 1 + size))
+        return np.where(drawn[:, 1:] < math.sqrt(rho), 2.0 * (drawn[:, :1] < 0.5) - 1.0, own)
+
+    def _bursts(self, mode: ModePlan, name: str, noise: Noise, examples: int) -> FloatArray:
+        first = self._shown[mode.name, name]
+        self._shown[mode.name, name] += examples
+        slots = np.arange(first, first + examples) // dwell_windows(mode, noise)
+        return (noise.amplitude or 0.0) * burst_code(self._plan, name, noise).signs(slots)
+
+    def _poisson(self, mode: ModePlan, name: str, examples: int) -> FloatArray:
+        """Return how the rate of Poisson spikes, counted in a window, deviates from β."""
+        counts_of_unit = self._plan.unit_Hz * mode.window_s
+        expected = self._plan.beta * counts_of_unit
+        counts = self._streams[name].poisson(expected, (examples, self._plan.sizes[name]))
+        return (counts - expected) / counts_of_unit
+
+
+def _unit(law: str, stream: np.random.Generator, shape: tuple[int, int]) -> FloatArray:
+    """Return independent draws of mean zero and unit variance."""
+    return stream.standard_normal(shape) if law == "gaussian" else 2.0 * stream.integers(0, 2, size=shape) - 1.0
+
+
+def dwell_windows(mode: ModePlan, noise: Noise) -> int:
+    """Return how many windows a burst lasts; the checks see to it that they are whole."""
+    return 1 if noise.dwell is None else round(noise.dwell.s / mode.window_s)
+
+
+def burst_code(plan: Plan, population: str, noise: Noise) -> BurstCode:
+    """Return the order in which the cells of a population burst: that of their numbers, or one drawn for each round."""
+    size = plan.sizes[population]
+
+    def places(number: int) -> np.ndarray:
+        if noise.order == "given":
+            return np.arange(size)
+        return seeds.stream(plan.seed, "noise", population, "order", number).permutation(size)
+
+    return BurstCode(cells=size, at_once=noise.cells or 1, places=places)
