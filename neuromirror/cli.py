@@ -80,8 +80,9 @@ def check(circuit: str, /, *, backend: str | None = None, method: Overlay = None
     loaded = _load(circuit, set_, method)
     _warn(loaded, backend)
     graph = loaded.graph
-    weights = sum(data["weights"] for *_, data in graph.edges(data=True))
-    cells = sum(data["size"] for _, data in graph.nodes(data=True))
+    per_unit = loaded.description.code.cells_per_unit
+    weights = per_unit**2 * sum(data["weights"] for *_, data in graph.edges(data=True))
+    cells = per_unit * sum(data["size"] for _, data in graph.nodes(data=True))
     projections = graph.number_of_edges()
     print(f"{loaded.name}: {len(graph)} populations, {cells} cells, {projections} projections, {weights} weights")
     parameters, arrays = forward_parameters(loaded.description)

@@ -129,8 +129,9 @@ def _lost(arrays: Mapping[str, NDArray[np.float64]]) -> str | None:
 
 @np.errstate(all="ignore")  # a norm that overflows is written as null
 def alignment_of(plan: Plan, arrays: Mapping[str, NDArray[np.float64]]) -> dict[str, dict[str, float]]:
-    """Return the angle to Wᵀ and the gain of every B, and the norm of every W."""
-    pairs = {b: (arrays[b], arrays[w]) for b, w in plan.mirrors.items()}
+    """Return the angle to Wᵀ and the gain of every B, between units, and the norm of every array."""
+    units = plan.coding.unit_weights
+    pairs = {b: (units(arrays[b]), units(arrays[w])) for b, w in plan.mirrors.items()}
     return {
         "angles_deg": {name: angle_deg(B, W) for name, (B, W) in pairs.items()},
         "gain": {name: gain(B, W) for name, (B, W) in pairs.items()},

@@ -203,7 +203,8 @@ class SpikingNetwork:
         on = [float(name in self.plan.description.modes[mode.name].on) for mode in modes]
         crosses = [float(any(axons.name == name for axons in mode.cross.values())) for mode in modes]
         size = self.plan.sizes[projection.target]
-        order = projection.permutation if projection.permutation is not None else range(size)
+        given = projection.permutation
+        order = range(size) if given is None else self.plan.coding.order(np.array(given, dtype=np.intp)).tolist()
         source, target = self.layout.cells(projection.source).start, self.layout.cells(projection.target).start
         return [
             _Axon(source + j, target + i, projection.role, projection.delay.s, on, crosses) for i, j in enumerate(order)
@@ -225,7 +226,7 @@ class SpikingNetwork:
             self.cells.run_regularly(follow, dt=tick, order=0, name="follow_baselines")
         for number, (name, learners) in enumerate(self.layout.learners.items()):
             if name in self.arrays:
-                code = _update(number, "w", learners, SYNAPSE_NAMES)
+                code = _update(number, "w", learners, SYNAPSE_NAMES, dale=self.plan.dale)
                 run_drive(self.arrays[name], code, dt=tick, order=1, name=f"learn_weights_{name}")
                 self.monitors[name] = self._monitor(self.arrays[name], "w", f"snapshots_weights_{name}")
             else:
@@ -266,7 +267,13 @@ _AXON_EFFECT = {
 }
 
 
-def _update(number: int, variable: str, learners: list[Learner], names: Mapping[str, str]) -> str:
-    """Return one array's update: w ← keep·w + Σ over rules of step·drive, the tables saying which acts when."""
+def _update(
+    number: int, variable: str, learners: list[Learner], names: Mapping[str, str], *, dale: bool = False
+) -> str:
+    """Return one array's update: w ← keep·w + Σ over rules of step·drive, the tables saying which acts when.
+
+    With ``dale`` weights do not fall below zero.
+    """
     terms = [f"taught(update_{number}_step_{k}(t), {one.rule.drive.brian2(names)})" for k, one in enumerate(learners)]
-    return f"{variable} = update_{number}_keep(t)*{variable} + {' + '.join(terms)}"
+    updated = f"update_{number}_keep(t)*{variable} + {' + '.join(terms)}"
+    return f"{variable} = {f'clip({updated}, 0, inf)' if dale else updated}"

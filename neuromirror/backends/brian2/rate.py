@@ -29,7 +29,7 @@ class Brian2RateEngine:
         quieten()
         use_runtime(TARGET)
         self.plan = plan
-        self._arrays, self._magnitudes = plan.initial_arrays(), plan.drawn_arrays()
+        self._arrays, self._magnitudes = plan.initial_arrays(), plan.magnitudes()
         self._networks: dict[tuple[str, frozenset[str]], RateNetwork] = {}
         self._shown: RateNetwork | None = None
         self._noise: dict[str, FloatArray] = {}
@@ -60,7 +60,8 @@ class Brian2RateEngine:
             for name, signal in self._signals.items():
                 signal[example] = network.cells[name].variables["signal"].get_value()
         with np.errstate(all="ignore"):
-            errors = [self._signals[source] - targets[name] for name, source in mode.compare.items()]
+            values = self.plan.coding.values
+            errors = [values(self._signals[source] - targets[name]) for name, source in mode.compare.items()]
             self._loss = sum(float(0.5 * (error**2).sum(axis=1).mean()) for error in errors)
 
     def means(self) -> dict[str, FloatArray]:
