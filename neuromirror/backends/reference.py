@@ -110,6 +110,10 @@ class ReferenceEngine:
             for name, cells in ((name, [signals[name] for signals in self._examples]) for name in self._examples[0])
         }
 
+    def silent(self, population: str) -> float:
+        """Return the share of a population's signals in the batch that are not above zero."""
+        return _mean([float(y <= 0) for signals in self._examples for y in signals[population]])
+
     def learn(self, mode: ModePlan, learner: Learner, step: Step, beta: Mapping[str, FloatArray]) -> None:
         """Update every synapse of an array from what it alone can see."""
         array, mask = self._arrays[learner.name], self.plan.masks.get(learner.name)

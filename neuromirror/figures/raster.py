@@ -155,7 +155,9 @@ def _draw_spikes(
         ticks.append(top + rows[name] / 2)
         left_out = entry["size"] - rows[name]
         population, _, group = name.partition(" ")
-        names.append(f"{style.math_name(population)} {group}".strip() + (f"  {rows[name]}/{entry['size']}" if left_out else ""))
+        names.append(
+            f"{style.math_name(population)} {group}".strip() + (f"  {rows[name]}/{entry['size']}" if left_out else "")
+        )
         top += rows[name]
     ax.set_ylim(top + 0.3, -0.3)
     ax.set_yticks(ticks, names, fontsize=9)

@@ -71,6 +71,7 @@ def _constants(cell: Cell, plan: Plan, dt_s: float) -> dict[str, float]:
         "unit_current": unit_V * 1e3,
         "jump": unit_V * 1e3 / (plan.unit_Hz * cell.tau_syn.s),
         "synaptic_decay": math.exp(-dt_s / cell.tau_syn.s),
+        "synaptic_share": -math.expm1(-dt_s / cell.tau_syn.s) * cell.tau_syn.s / dt_s,
         "synaptic_kick": synaptic_kick(lif.tau_m_s, cell.tau_syn.s, dt_s),
         "membrane_decay": decay,
         "membrane_kick": lif.noise_V * 1e3 * math.sqrt(1 - decay**2),

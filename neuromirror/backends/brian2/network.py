@@ -79,7 +79,8 @@ class SpikingNetwork:
             self._build_weights(name)
         self._build_axons()
         self._build_rules()
-        parts = [self.cells, self.spikes, *self.arrays.values(), *self.monitors.values()]
+        self.clipped = self._monitor(self.cells, "clipped", "snapshots_clipped")
+        parts = [self.cells, self.spikes, self.clipped, *self.arrays.values(), *self.monitors.values()]
         if self.axons is not None:
             parts.append(self.axons)
         self.network = b2.Network(*parts)
@@ -119,6 +120,7 @@ class SpikingNetwork:
                 **self.tables,
                 **own.constants,
                 "taught": equations.taught,
+                "nominal": self.plan.beta,
                 "gate_silent": equations.GATE_SILENT * self.plan.beta,
                 "gate_decay": math.exp(-self.grid.dt_s / GATE_TAU_S),
             },

@@ -69,6 +69,10 @@ class Brian2RateEngine:
         with np.errstate(all="ignore"):  # what is not finite shows in the weights
             return {name: signal.mean(axis=0) for name, signal in self._signals.items()}
 
+    def silent(self, population: str) -> float:
+        """Return the share of a population's signals in the batch that are not above zero."""
+        return float((self._signals[population] <= 0).mean())
+
     def learn(self, mode: ModePlan, learner: Learner, step: Step, beta: Mapping[str, FloatArray]) -> None:
         """Show the batch to an array's synapses, or to the cells of biases, and update them."""
         network = self._shown

@@ -63,6 +63,10 @@ class TorchEngine:
         """Return the mean signal of every population over the batch."""
         return {name: _numpy(signal.mean(dim=0)) for name, signal in self._signals.items()}
 
+    def silent(self, population: str) -> float:
+        """Return the share of a population's signals in the batch that are not above zero."""
+        return float((self._signals[population] <= 0).double().mean())
+
     def learn(self, mode: ModePlan, learner: Learner, step: Step, beta: Mapping[str, FloatArray]) -> None:
         """Update one array from the batch."""
         baselines = {name: self._tensor(array) for name, array in beta.items()}
