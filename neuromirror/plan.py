@@ -226,7 +226,8 @@ class Plan:
 
         Weights are (target, source), or of the shape that `neuromirror.circuit.geometry.weight_shape` says.
         """
-        return transport(self, self.of_cells(self.drawn_arrays()), self.magnitudes())
+        drawn = self.drawn_arrays()
+        return transport(self, self.of_cells(drawn), self.magnitudes(drawn))
 
     def drawn_arrays(self) -> dict[str, FloatArray]:
         """Return the initial weights and biases of units as they are drawn, before any transport."""
@@ -258,9 +259,10 @@ class Plan:
         coding = self.coding
         return {n: coding.deviations(a) if a.ndim == 1 else coding.weights(a) for n, a in arrays.items()}
 
-    def magnitudes(self) -> dict[str, FloatArray]:
-        """Return what each weight array of cells begins with, but for its signs."""
-        return {n: self.coding.magnitudes(array) for n, array in self.drawn_arrays().items() if array.ndim > 1}
+    def magnitudes(self, drawn: Mapping[str, FloatArray] | None = None) -> dict[str, FloatArray]:
+        """Return what each weight array of cells begins with, but for its signs, from those of units."""
+        drawn = self.drawn_arrays() if drawn is None else drawn
+        return {n: self.coding.magnitudes(array) for n, array in drawn.items() if array.ndim > 1}
 
     def batch(self, *, spiking: bool) -> int:
         """Return the number of examples of one update."""

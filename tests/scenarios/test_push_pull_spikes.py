@@ -39,6 +39,9 @@ def test_the_difference_of_two_rates_is_the_input(tmp_path: Path) -> None:
     for sign, here in ((1, slice(None, 10)), (-1, slice(10, None))):
         assert (on_Hz - off_Hz)[here].mean() == pytest.approx(25 * sign, abs=5)
         assert (on_Hz + off_Hz)[here].mean() == pytest.approx(200, abs=10)
+    rows = [label.get_text() for label in run.raster().axes[1].get_yticklabels()]
+    assert [row.split("$")[2].split()[0] for row in rows] == ["ON", "OFF"] * 4
+    assert run.unit_weights("W1").shape == (2, 20)
 
 
 def test_pairs_mirror_under_dales_law(tmp_path: Path) -> None:
