@@ -109,9 +109,12 @@ def random_circuit(choose: Chooser) -> Circuit:
 def _code(choose: Chooser) -> Tables:
     """Choose a code; a baseline is one that every activation can have."""
     estimate = {"estimate": {"tau": choose.one_of(["0.1 s", "3 s"])}} if either(choose) else {}
-    if either(choose):
-        return {"kind": "zero_mean", **estimate}
-    return {"kind": "baseline", "beta": f"{choose.one_of([5, 12, 22])} Hz", "unit": "25 Hz", **estimate}
+    kind = choose.one_of(["baseline", "zero_mean", "push_pull"])
+    if kind == "zero_mean":
+        return {"kind": kind, **estimate}
+    baseline = {"beta": f"{choose.one_of([5, 12, 22])} Hz"} if kind == "baseline" or either(choose) else {}
+    dale = {"dale": either(choose)} if kind == "push_pull" else {}
+    return {"kind": kind, "unit": "25 Hz", **baseline, **dale, **estimate}
 
 
 def _weight(choose: Chooser) -> Tables:

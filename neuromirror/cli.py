@@ -34,6 +34,8 @@ app = App(
 
 MAX_SHOWN = 7
 """Of a run's phases, how many are printed with their angles; of longer schedules the first and the last are."""
+LEAST_CLIPPED = 0.0005
+"""The share of examples from which on it is said that cells were clipped."""
 
 Changes = Annotated[
     tuple[str, ...],
@@ -80,8 +82,9 @@ def check(circuit: str, /, *, backend: str | None = None, method: Overlay = None
     loaded = _load(circuit, set_, method)
     _warn(loaded, backend)
     graph = loaded.graph
-    weights = sum(data["weights"] for *_, data in graph.edges(data=True))
-    cells = sum(data["size"] for _, data in graph.nodes(data=True))
+    per_unit = loaded.description.code.cells_per_unit
+    weights = per_unit**2 * sum(data["weights"] for *_, data in graph.edges(data=True))
+    cells = per_unit * sum(data["size"] for _, data in graph.nodes(data=True))
     projections = graph.number_of_edges()
     print(f"{loaded.name}: {len(graph)} populations, {cells} cells, {projections} projections, {weights} weights")
     parameters, arrays = forward_parameters(loaded.description)
@@ -267,10 +270,23 @@ def _report(record: Run, figures: bool) -> None:
         third = len(losses) // 3
         first, last = (sum(some) / third for some in (losses[:third], losses[-third:]))
         print(f"seed {record.manifest.seed}  loss: {first:.3g} in the first third of the task, {last:.3g} in the last")
+    if (clipped := _clipped(record.manifest.summary["clipped"])) is not None:
+        print(f"seed {record.manifest.seed}  most clipped at zero rate: {clipped}")
     print(f"record   {record.path}")
     if figures:
         for figure in sorted((record.path / "figures").glob("*.png")):
             print(f"figure   {figure}")
+
+
+def _clipped(shares: dict[str, dict[str, float]]) -> str | None:
+    """Say how often cells were asked for negative rates, or None where they hardly ever were."""
+    worst = {mode: max(found.items(), key=lambda item: item[1]) for mode, found in shares.items()}
+    said = [
+        f"{share:.1%} of examples in {mode} mode ({name})"
+        for mode, (name, share) in worst.items()
+        if share >= LEAST_CLIPPED
+    ]
+    return ", ".join(said) or None
 
 
 def _degrees(angle_deg: float | None) -> str:

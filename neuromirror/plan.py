@@ -24,6 +24,7 @@ from neuromirror.circuit.description import Description, Init, Mode, Noise, Sign
 from neuromirror.circuit.geometry import fan_in, weight_shape
 from neuromirror.circuit.rules import rule_of
 from neuromirror.dynamics.activations import Activation, function_of
+from neuromirror.dynamics.codes import PushPull, Single
 from neuromirror.rules.rule import Rule
 
 FloatArray = NDArray[np.float64]
@@ -37,7 +38,7 @@ class Axons:
     ----------
     name, source, target : str
         Of the projection and its ends.
-    permutation : int array (target,) or None
+    permutation : int array (target cells,) or None
         For one_to_one: the source cell of each target cell; None where it is the cell of the same number.
     """
 
@@ -120,9 +121,19 @@ class Plan:
         return schedule.phases(self.description, self.circuit.place)
 
     @cached_property
+    def coding(self) -> Single:
+        """How cells carry the signals of units: a cell for each, or a pair of cells in push-pull."""
+        return PushPull(self.beta) if self.description.code.kind == "push_pull" else Single()
+
+    @cached_property
+    def units(self) -> dict[str, int]:
+        """Number of units of each population."""
+        return {name: math.prod(p.shape) for name, p in self.description.populations.items()}
+
+    @cached_property
     def sizes(self) -> dict[str, int]:
         """Number of cells of each population."""
-        return {name: math.prod(p.shape) for name, p in self.description.populations.items()}
+        return {name: units * self.description.code.cells_per_unit for name, units in self.units.items()}
 
     @property
     def unit_Hz(self) -> float:
@@ -138,7 +149,17 @@ class Plan:
     @property
     def non_negative(self) -> bool:
         """Whether signals of forward cells are rates and so cannot fall below zero."""
-        return self.description.code.kind == "baseline"
+        return self.description.code.non_negative
+
+    @property
+    def clips(self) -> bool:
+        """Whether a rate of zero means that a cell cannot say what it is asked to: all have a rate at rest."""
+        return self.non_negative and self.beta > 0
+
+    @property
+    def dale(self) -> bool:
+        """Whether no weight may fall below zero (Dale's law)."""
+        return self.description.code.dale
 
     def activation(self, population: str) -> Activation:
         """Return the activation function of a population's cells."""
@@ -154,13 +175,14 @@ class Plan:
         return function_of(self.slope_of_y(population), "y")(y)
 
     def default_bias(self, population: str) -> float:
-        """Return b⁻ of Appendix B for the rate backends: φ(b⁻) = β, and 0 for a zero-mean code."""
-        return self.activation(population).inverse(self.beta) if self.non_negative else 0.0
+        """Return b⁻ of Appendix B for the rate backends: φ(b⁻) = β, and 0 for a code without a β."""
+        return self.activation(population).inverse(self.beta) if self.clips else 0.0
 
     @cached_property
     def modes(self) -> dict[str, ModePlan]:
         """The modes, resolved."""
-        return {name: _mode_plan(self.description, name, mode) for name, mode in self.description.modes.items()}
+        described = self.description
+        return {name: _mode_plan(described, self.coding, name, mode) for name, mode in described.modes.items()}
 
     @cached_property
     def mirrors(self) -> dict[str, str]:
@@ -175,7 +197,7 @@ class Plan:
 
     @cached_property
     def weight_shapes(self) -> dict[str, tuple[int, ...]]:
-        """The shape of each weight array."""
+        """The shape of each weight array between units."""
         populations, shapes = self.description.populations, dict[str, tuple[int, ...]]()
         for name, p in self.description.projections.items():
             shape = weight_shape(p, populations[p.source].shape, populations[p.target].shape)
@@ -186,6 +208,10 @@ class Plan:
     @cached_property
     def masks(self) -> dict[str, FloatArray]:
         """Where there are synapses, (target, source) of 1 and 0, for the projections that lack some."""
+        return {name: self.coding.everywhere(mask) for name, mask in self._unit_masks.items()}
+
+    @cached_property
+    def _unit_masks(self) -> dict[str, FloatArray]:
         return {n: p.mask.numbers.copy() for n, p in self.description.projections.items() if p.mask is not None}
 
     def synapses(self, projection: str) -> NDArray[np.intp]:
@@ -196,34 +222,47 @@ class Plan:
         return np.flatnonzero(mask)
 
     def initial_arrays(self) -> dict[str, FloatArray]:
-        """Return the initial weights and biases, (cells,), in float64; names as in the file.
+        """Return the initial weights and biases of cells, (cells,), in float64; names as in the file.
 
         Weights are (target, source), or of the shape that `neuromirror.circuit.geometry.weight_shape` says.
         """
         drawn = self.drawn_arrays()
-        return transport(self, drawn, drawn)
+        return transport(self, self.of_cells(drawn), self.magnitudes(drawn))
 
     def drawn_arrays(self) -> dict[str, FloatArray]:
-        """Return the initial arrays as they are drawn, before any transport."""
-        arrays = {
-            name: initial(
-                p.weight,
-                self.weight_shapes[name],
-                self.seed,
-                "weights",
-                name,
-                inputs=fan_in(p, self.weight_shapes[name]),
-                mask=self.masks.get(name),
-            )
-            for name, p in self.description.projections.items()
-            if p.weight is not None
-        }
+        """Return the initial weights and biases of units as they are drawn, before any transport."""
+        inits = dict[str, Init]()
+        for name, p in self.description.projections.items():
+            if p.weight is not None:
+                inits[name] = p.weight
         for name, population in self.description.populations.items():
             if population.bias is not None:
-                key = f"{name}.bias"
-                cells = population.shape[:1] if len(population.shape) == 3 else (self.sizes[name],)
-                arrays[key] = initial(population.bias, cells, self.seed, "weights", key)
+                inits[f"{name}.bias"] = population.bias
+        return self.draw_arrays(inits, "weights")
+
+    def draw_arrays(self, inits: Mapping[str, Init], stream: str) -> dict[str, FloatArray]:
+        """Return weights and biases of units, each drawn as its `Init` says from a named stream of the seed."""
+        arrays = dict[str, FloatArray]()
+        for name, init in inits.items():
+            shape, inputs = self.weight_shapes.get(name), 1.0
+            if shape is None:
+                population = self.description.populations[name.removesuffix(".bias")]
+                shape = population.shape[:1] if len(population.shape) == 3 else (math.prod(population.shape),)
+            else:
+                inputs = fan_in(self.description.projections[name], shape)
+            mask = self._unit_masks.get(name)
+            arrays[name] = initial(init, shape, self.seed, stream, name, inputs=inputs, mask=mask)
         return arrays
+
+    def of_cells(self, arrays: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
+        """Return weights and biases of cells that act as these of units."""
+        coding = self.coding
+        return {n: coding.deviations(a) if a.ndim == 1 else coding.weights(a) for n, a in arrays.items()}
+
+    def magnitudes(self, drawn: Mapping[str, FloatArray] | None = None) -> dict[str, FloatArray]:
+        """Return what each weight array of cells begins with, but for its signs, from those of units."""
+        drawn = self.drawn_arrays() if drawn is None else drawn
+        return {n: self.coding.magnitudes(array) for n, array in drawn.items() if array.ndim > 1}
 
     def batch(self, *, spiking: bool) -> int:
         """Return the number of examples of one update."""
@@ -289,11 +328,12 @@ def initial(
     return drawn if mask is None else np.where(mask > 0, drawn, 0.0)
 
 
-def _mode_plan(description: Description, name: str, mode: Mode) -> ModePlan:
+def _mode_plan(description: Description, coding: Single, name: str, mode: Mode) -> ModePlan:
     into: dict[str, dict[str, list[Axons]]] = {"synapse": {}, "drive": {}, "gate": {}, "error": {}}
     for key in mode.on:
         projection = description.projections[key]
-        permutation = None if projection.permutation is None else np.array(projection.permutation, dtype=np.intp)
+        given = projection.permutation
+        permutation = None if given is None else coding.order(np.array(given, dtype=np.intp))
         axons = Axons(name=key, source=projection.source, target=projection.target, permutation=permutation)
         into[projection.role].setdefault(projection.target, []).append(axons)
     frozen = {role: {target: tuple(axons) for target, axons in by.items()} for role, by in into.items()}

@@ -42,6 +42,7 @@ class RunRecorder:
     first: Snapshot | None = None
     after: dict[str, Snapshot] = field(default_factory=dict)
     spike_counts: dict[str, int] = field(default_factory=dict)
+    clipped: dict[str, dict[str, tuple[float, int]]] = field(default_factory=dict)
 
     def snapshot(self, snapshot: Snapshot, *, keep_arrays: bool) -> None:
         """Add a row to the metrics, and keep the arrays where asked.
@@ -51,6 +52,9 @@ class RunRecorder:
         DivergenceError
             If a weight is not finite any more; the row is added all the same.
         """
+        weights = [array for array in snapshot.arrays.values() if array.ndim > 1]
+        assert not (self.plan.dale and any((array < 0).any() for array in weights)), "Dale's law holds"
+        self._count_clipped(snapshot)
         self.first = self.first or snapshot
         self.last = snapshot
         if keep_arrays and snapshot.examples:
@@ -73,6 +77,22 @@ class RunRecorder:
                 f"{lost} is no longer finite after {snapshot.t_s:g} s, in {mode} mode. Lower the rate of the rule that "
                 "teaches it, or mend a drive that divides by zero or overflows."
             )
+
+    def _count_clipped(self, snapshot: Snapshot) -> None:
+        """Add up the examples in which cells of each population were clipped, and all, by mode."""
+        examples = snapshot.examples - (self.last.examples if self.last is not None else 0)
+        of_mode = self.clipped.setdefault(self.plan.phases[snapshot.phase].mode, {})
+        for name, share in snapshot.more.get("clipped", {}).items():
+            clipped, all_of_them = of_mode.get(name, (0.0, 0))
+            of_mode[name] = clipped + share * examples, all_of_them + examples
+
+    def clipped_shares(self) -> dict[str, dict[str, float]]:
+        """Return how often the cells of each population were clipped, as a share of all examples, by mode."""
+        return {
+            mode: {name: clipped / examples for name, (clipped, examples) in sorted(found.items())}
+            for mode, found in sorted(self.clipped.items())
+            if found
+        }
 
     def write_arrays(self, snapshot: Snapshot) -> None:
         """Write all weights, those of the feedback path apart."""
@@ -129,8 +149,9 @@ def _lost(arrays: Mapping[str, NDArray[np.float64]]) -> str | None:
 
 @np.errstate(all="ignore")  # a norm that overflows is written as null
 def alignment_of(plan: Plan, arrays: Mapping[str, NDArray[np.float64]]) -> dict[str, dict[str, float]]:
-    """Return the angle to Wᵀ and the gain of every B, and the norm of every W."""
-    pairs = {b: (arrays[b], arrays[w]) for b, w in plan.mirrors.items()}
+    """Return the angle to Wᵀ and the gain of every B, between units, and the norm of every array."""
+    units = plan.coding.unit_weights
+    pairs = {b: (units(arrays[b]), units(arrays[w])) for b, w in plan.mirrors.items()}
     return {
         "angles_deg": {name: angle_deg(B, W) for name, (B, W) in pairs.items()},
         "gain": {name: gain(B, W) for name, (B, W) in pairs.items()},
@@ -269,6 +290,7 @@ def summary(recorder: RunRecorder, backend: str) -> dict[str, Any]:
             mode: alignment_of(plan, state.arrays)["angles_deg"] for mode, state in recorder.after.items()
         },
         "gain": aligned["gain"],
+        "clipped": recorder.clipped_shares(),
         "spikes": recorder.spike_counts,
     }
 

@@ -41,8 +41,9 @@ class Examples:
         if not mode.inputs and not mode.compare:
             return {}, {}
         rows = self._rows(examples)
-        inputs = {name: self.inputs[rows] for name in sorted(mode.inputs) if self.inputs is not None}
-        targets = {name: self.plan.beta + self.targets[rows] for name in mode.compare if self.targets is not None}
+        of_cells, beta = self.plan.coding.deviations, self.plan.beta
+        inputs = {name: of_cells(self.inputs[rows]) for name in sorted(mode.inputs) if self.inputs is not None}
+        targets = {name: beta + of_cells(self.targets[rows]) for name in mode.compare if self.targets is not None}
         return inputs, targets
 
     def _rows(self, examples: int) -> np.ndarray:

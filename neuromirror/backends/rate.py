@@ -33,6 +33,10 @@ class RateEngine(Protocol):
         """Return the mean signal of every population over the batch, (cells,)."""
         ...
 
+    def silent(self, population: str) -> float:
+        """Return the share of a population's signals in the batch that are not above zero."""
+        ...
+
     def learn(self, mode: ModePlan, learner: Learner, step: Step, beta: Mapping[str, FloatArray]) -> None:
         """Update one array from the batch; `beta` gives every population's baseline, (cells,)."""
         ...
@@ -71,6 +75,31 @@ class Baselines:
             self._of_mode[mode.name] = {name: own[name] + share * (mean - own[name]) for name, mean in means.items()}
 
 
+class Clipping:
+    """How often forward cells are asked for a rate of zero or less, and cannot say how much less.
+
+    The share of all examples of all cells of each forward population, since it was last taken; nothing for codes whose
+    cells have no rate at rest.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        populations = plan.description.populations.items()
+        self._names = sorted(name for name, p in populations if p.path == "forward") if plan.clips else []
+        self._examples, self._silent = 0, dict.fromkeys(self._names, 0.0)
+
+    def count(self, engine: RateEngine, examples: int) -> None:
+        """Count the batch that an engine has just presented."""
+        self._examples += examples
+        for name in self._names:
+            self._silent[name] += examples * engine.silent(name)
+
+    def take(self) -> dict[str, float]:
+        """Return the shares, and begin anew."""
+        shares = {name: silent / self._examples for name, silent in self._silent.items()}
+        self._examples, self._silent = 0, dict.fromkeys(self._names, 0.0)
+        return shares
+
+
 @np.errstate(all="ignore")  # what is not finite shows in the weights
 def run_rates(plan: Plan, engine: RateEngine, recorder: Recorder, *, points: int) -> None:
     """Run a plan as rates.
@@ -84,7 +113,7 @@ def run_rates(plan: Plan, engine: RateEngine, recorder: Recorder, *, points: int
     points : int
         Number of snapshots over the run.
     """
-    noise, stimulus, baselines = NoiseSource(plan), Stimulus(plan), Baselines(plan)
+    noise, stimulus, baselines, clipping = NoiseSource(plan), Stimulus(plan), Baselines(plan), Clipping(plan)
     seen: dict[tuple[str, str], int] = {}
     recorder.snapshot(Snapshot(phase=0, examples=0, t_s=0.0, arrays=engine.arrays()), keep_arrays=True)
     for index, (phase, due) in enumerate(zip(plan.phases, snapshot_examples(plan, points), strict=True)):
@@ -94,6 +123,7 @@ def run_rates(plan: Plan, engine: RateEngine, recorder: Recorder, *, points: int
             examples = min(plan.batch(spiking=False), phase.examples - done)
             inputs, targets = stimulus.draw(mode, examples)
             engine.present(mode, inputs, noise.draw(mode, examples), targets, examples)
+            clipping.count(engine, examples)
             baselines.follow(mode, engine.means(), examples)
             for learner in mode.learners:
                 before = seen.get((learner.name, learner.rule.name), 0)
@@ -104,13 +134,16 @@ def run_rates(plan: Plan, engine: RateEngine, recorder: Recorder, *, points: int
             done += examples
             if waiting and done >= waiting[0]:
                 waiting = [example for example in waiting if example > done]
-                loss = engine.loss(mode)
+                loss, clipped = engine.loss(mode), clipping.take()
                 state = Snapshot(
                     phase=index,
                     examples=phase.first_example + done,
                     t_s=phase.start_s + done * phase.window_s,
                     arrays=engine.arrays(),
-                    more={} if loss is None else {"loss": loss},
+                    more={
+                        **({} if loss is None else {"loss": loss}),
+                        **({"clipped": clipped} if clipped else {}),
+                    },
                 )
                 recorder.snapshot(state, keep_arrays=done == phase.examples)
                 recorder.progress(state.t_s)

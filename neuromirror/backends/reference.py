@@ -26,7 +26,7 @@ class ReferenceEngine:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self._arrays = {name: array.copy() for name, array in plan.initial_arrays().items()}
-        self._magnitudes = plan.drawn_arrays()
+        self._magnitudes = plan.magnitudes()
         self._examples: list[Signals] = []
         self._noise: list[Signals] = []
         self._losses: list[float] = []
@@ -62,11 +62,16 @@ class ReferenceEngine:
             self._noise.append(noisy)
             self._losses.append(
                 sum(
-                    0.5 * _squared(signals[source][i] - wanted[name][i])
+                    0.5 * _squared(error)
                     for name, source in mode.compare.items()
-                    for i in range(self.plan.sizes[name])
+                    for error in self._values([y - wanted[name][i] for i, y in enumerate(signals[source])])
                 )
             )
+
+    def _values(self, cells: list[float]) -> list[float]:
+        """Return the values of units: of each pair in push-pull, ON − OFF."""
+        units = len(cells) // self.plan.description.code.cells_per_unit
+        return [cells[i] - cells[units + i] for i in range(units)] if units < len(cells) else cells
 
     def _forward(self, mode: ModePlan, signals: Signals, name: str, i: int, inputs: Signals, noise: Signals) -> float:
         if name in inputs:
@@ -105,6 +110,10 @@ class ReferenceEngine:
             for name, cells in ((name, [signals[name] for signals in self._examples]) for name in self._examples[0])
         }
 
+    def silent(self, population: str) -> float:
+        """Return the share of a population's signals in the batch that are not above zero."""
+        return _mean([float(y <= 0) for signals in self._examples for y in signals[population]])
+
     def learn(self, mode: ModePlan, learner: Learner, step: Step, beta: Mapping[str, FloatArray]) -> None:
         """Update every synapse of an array from what it alone can see."""
         array, mask = self._arrays[learner.name], self.plan.masks.get(learner.name)
@@ -117,6 +126,8 @@ class ReferenceEngine:
                 for example in range(len(self._examples))
             ]
             updated[index] = step.keep * float(array[index]) + step.step * _mean(drives)
+            if self.plan.dale and learner.source is not None and updated[index] < 0:
+                updated[index] = 0.0
         self._arrays[learner.name] = updated
 
     def _seen(

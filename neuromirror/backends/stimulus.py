@@ -13,7 +13,7 @@ from neuromirror.backends.examples import Examples, examples_of
 from neuromirror.backends.settle import settle
 from neuromirror.circuit.description import Init
 from neuromirror.circuit.description import Stimulus as Teacher
-from neuromirror.plan import FloatArray, ModePlan, Plan, initial
+from neuromirror.plan import FloatArray, ModePlan, Plan
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,11 @@ class Stimulus:
     @cached_property
     def teacher(self) -> dict[str, FloatArray]:
         """The teacher's weights and biases."""
-        described, found = self.plan.description.stimulus, {}
+        described = self.plan.description.stimulus
         assert isinstance(described, Teacher)
-        for name, array in self.plan.initial_arrays().items():
-            gain, inputs = (described.gain, array.shape[1]) if array.ndim == 2 else (described.bias_gain, 1)
-            init, mask = Init(gain=gain), self.plan.masks.get(name)
-            found[name] = initial(init, array.shape, self.plan.seed, "teacher", name, inputs=inputs, mask=mask)
-        return found
+        gains = {n: described.gain if a.ndim > 1 else described.bias_gain for n, a in self.plan.drawn_arrays().items()}
+        drawn = self.plan.draw_arrays({name: Init(gain=gain) for name, gain in gains.items()}, "teacher")
+        return self.plan.of_cells(drawn)
 
     def draw(self, mode: ModePlan, examples: int) -> tuple[dict[str, FloatArray], dict[str, FloatArray]]:
         """Draw the next examples.
@@ -61,9 +59,9 @@ class Stimulus:
             return self._given.draw(mode, examples)
         described = self.plan.description.stimulus
         inputs = {
-            name: self._streams[name].standard_normal((examples, self.plan.sizes[name])) * described.sd
-            for name in sorted(mode.inputs)
-            if isinstance(described, Teacher)
+            name: self.plan.coding.deviations(self._streams[name].standard_normal((examples, units)) * described.sd)
+            for name, units in sorted(self.plan.units.items())
+            if name in mode.inputs and isinstance(described, Teacher)
         }
         if not mode.compare:
             return inputs, {}

@@ -61,7 +61,7 @@ class Capabilities:
 
 _RATE = {
     "spiking": False,
-    "codes": frozenset({"zero_mean", "baseline"}),
+    "codes": frozenset({"zero_mean", "baseline", "push_pull"}),
     "activations": frozenset({"relu", "linear", "tanh", "rectified_tanh", "expr"}),
     "noise_laws": frozenset({"gaussian", "rademacher", "bursts", "poisson"}),
     "transports": frozenset({"none", "exact", "sign"}),
@@ -76,7 +76,7 @@ BACKENDS: MappingProxyType[str, Capabilities] = MappingProxyType(
             needs="brian2",
             install="pip install neuromirror",
             spiking=True,
-            codes=frozenset({"baseline"}),
+            codes=frozenset({"baseline", "push_pull"}),
             activations=frozenset({"relu", "linear", "tanh", "rectified_tanh", "expr"}),
             noise_laws=frozenset({"gaussian", "bursts", "poisson"}),
             transports=frozenset({"none"}),

@@ -72,6 +72,16 @@ class Code(Model):
     estimate: Estimate | None = None
     dale: Truth = False
 
+    @property
+    def non_negative(self) -> bool:
+        """Whether signals of forward cells are rates, which cannot fall below zero."""
+        return self.kind != "zero_mean"
+
+    @property
+    def cells_per_unit(self) -> int:
+        """Number of cells of each unit of a population."""
+        return 2 if self.kind == "push_pull" else 1
+
 
 class Cell(Model):
     """A kind of cell: `activation` on the rate backends, the rest on the spiking one (leaky integrate-and-fire).

@@ -94,7 +94,11 @@ def _activations(c: Context) -> Iterator[Problem]:
 
 def _rates(c: Context) -> Iterator[Problem]:
     """Yield the cells that cannot be made to fire at β, or whose rate there does not depend on their input."""
-    if c.circuit.code.kind != "baseline" or c.circuit.code.beta is None:
+    code = c.circuit.code
+    if code.kind == "push_pull" and code.beta is None:
+        message = 'spiking cells in push-pull need the rate at which they fire at rest. Add beta = "50 Hz".'
+        yield c.problem("no-beta", ("code",), message)
+    if not code.non_negative or code.beta is None:
         return
     kinds = {p.cell for p in c.circuit.populations.values() if p.parameters is None and p.cell in c.circuit.cells}
     for name in sorted(kinds):

@@ -148,7 +148,8 @@ def weights(run: Run, step: int | None = None) -> Figure:
             bottom, tall = top - 1.98 / height, 1.45 / height
             axes = [figure.add_axes((left, bottom, 0.225, tall)) for left in (0.065, 0.315, 0.755)]
             bar = figure.add_axes((0.555, bottom, 0.012, tall))
-            _draw_pair(axes, bar, pair, run.weights(pair[0], at), run.weights(pair[1], at))
+            what = "unit" if run.in_pairs else "cell"
+            _draw_pair(axes, bar, pair, what, *(run.unit_weights(name, at) for name in pair))
             figure.text(0.065, top - 0.24 / height, moments[at], va="bottom", fontsize=9, weight="bold")
         left_out = len(run.mirrored) - len(pairs)
         note += f"{left_out} more pairs not shown" if left_out else ""
@@ -167,7 +168,7 @@ def _moments(run: Run) -> dict[int, str]:
     return {steps[0]: "at the start", **names}
 
 
-def _draw_pair(axes: list[Axes], bar: Axes, names: tuple[str, str], B: np.ndarray, W: np.ndarray) -> None:
+def _draw_pair(axes: list[Axes], bar: Axes, names: tuple[str, str], what: str, B: np.ndarray, W: np.ndarray) -> None:
     feedback, forward = map(style.math_name, names)
     transposed = W.T if W.ndim == 2 else W
     transposed, shown = transposed.reshape(len(transposed), -1), B.reshape(len(B), -1)
@@ -175,13 +176,13 @@ def _draw_pair(axes: list[Axes], bar: Axes, names: tuple[str, str], B: np.ndarra
     titles = (f"{forward[:-1]}^{{\\top}}$" if forward.endswith("$") else f"{forward}ᵀ", feedback)
     for ax, array, title in zip(axes[:2], (transposed, shown), titles, strict=True):
         ax.imshow(array, cmap="PuOr_r", vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest")
-        ax.set(title=title, xlabel="cell above")
+        ax.set(title=title, xlabel=f"{what} above")
         ax.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
         ax.yaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
         ax.spines[["top", "right"]].set_visible(True)
         if array.size <= VALUES_SHOWN:
             _print_values(ax, array, limit)
-    axes[0].set_ylabel("cell below")
+    axes[0].set_ylabel(f"{what} below")
     axes[1].tick_params(labelleft=False)
     bar.figure.colorbar(axes[1].images[0], cax=bar, ticks=MaxNLocator(5))
     bar.tick_params(labelsize=7)

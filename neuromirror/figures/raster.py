@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from neuromirror.errors import RequestError
 from neuromirror.figures import style
-from neuromirror.record import Run, Spikes
+from neuromirror.record import PopulationEntry, Run, Spikes
 
 ROWS_SHOWN = 90
 """Rows of the whole raster, about: populations show their first cells only, alike many, where there are more."""
@@ -37,8 +37,7 @@ def raster(run: Run, *, start_s: float | None = None, stop_s: float | None = Non
     RequestError
         If nothing spikes in the run, or the range is empty.
     """
-    populations = _in_order(run)
-    spikes = {name: run.spikes(name) for name in populations}
+    spikes = {name: run.spikes(name) for name in _in_order(run)}
     end_s = _end_s(run, spikes)
     first, last = _window(run, end_s)
     first, last = first if start_s is None else start_s, last if stop_s is None else stop_s
@@ -46,15 +45,32 @@ def raster(run: Run, *, start_s: float | None = None, stop_s: float | None = Non
         raise RequestError(f"from {first:g} s on: the run ends at {end_s:g} s. Give an earlier start.")
     if not first < last:
         raise RequestError(f"from {first:g} s to {last:g} s: expected a start before the stop.")
-    rows = _rows(run, populations)
+    entries, trains = _groups(run, spikes)
+    rows = _rows(entries)
     with style.context():
         height = 2.2 + min(0.14 * max(10, sum(rows.values()) + len(rows)), 3.5 + 0.045 * sum(rows.values()))
         figure = Figure(figsize=(style.WIDTH_IN, height))
         overview = figure.add_axes((0.1, 1 - 1.15 / height, 0.74, 0.8 / height))
         main = figure.add_axes((0.1, 0.45 / height, 0.74, 1 - 2.2 / height))
         _draw_rates(overview, run, spikes, end_s, (first, last))
-        _draw_spikes(main, run, spikes, rows, (first, last))
+        _draw_spikes(main, run, entries, trains, rows, (first, last))
     return figure
+
+
+def _groups(run: Run, spikes: dict[str, Spikes]) -> tuple[dict[str, PopulationEntry], dict[str, Spikes]]:
+    """Return the groups of cells that have rows of their own: populations or, in push-pull, their ON and OFF cells."""
+    entries, trains = dict[str, PopulationEntry](), dict[str, Spikes]()
+    for name, train in spikes.items():
+        entry = run.manifest.populations[name]
+        if not run.in_pairs:
+            entries[name], trains[name] = entry, train
+            continue
+        size = entry["size"] // 2
+        for group, first in (("ON", 0), ("OFF", size)):
+            mine = (train.cell >= first) & (train.cell < first + size)
+            entries[f"{name} {group}"] = {**entry, "size": size}
+            trains[f"{name} {group}"] = Spikes(t_s=train.t_s[mine], cell=train.cell[mine] - first)
+    return entries, trains
 
 
 def _in_order(run: Run) -> list[str]:
@@ -66,8 +82,8 @@ def _in_order(run: Run) -> list[str]:
     return sorted(run.manifest.populations, key=key)
 
 
-def _rows(run: Run, populations: list[str]) -> dict[str, int]:
-    sizes = {name: run.manifest.populations[name]["size"] for name in populations}
+def _rows(entries: dict[str, PopulationEntry]) -> dict[str, int]:
+    sizes = {name: entry["size"] for name, entry in entries.items()}
     most = max(sizes.values())
     while most > 3 and sum(min(size, most) for size in sizes.values()) > ROWS_SHOWN:
         most = max(3, int(most * 0.9))
@@ -116,13 +132,18 @@ def _draw_rates(ax: Axes, run: Run, spikes: dict[str, Spikes], end_s: float, win
 
 
 def _draw_spikes(
-    ax: Axes, run: Run, spikes: dict[str, Spikes], rows: dict[str, int], window: tuple[float, float]
+    ax: Axes,
+    run: Run,
+    entries: dict[str, PopulationEntry],
+    spikes: dict[str, Spikes],
+    rows: dict[str, int],
+    window: tuple[float, float],
 ) -> None:
     style.draw_modes(ax, run.manifest.phases, *window)
     top, ticks, names = 0.0, [], []
     previous = None
     for name, train in spikes.items():
-        entry = run.manifest.populations[name]
+        entry = entries[name]
         if previous is not None:
             ax.axhline(top + 0.5, color=style.GREY, linewidth=0.4 if previous == entry["path"] else 1.0, zorder=-1)
             top += 1.0
@@ -133,20 +154,23 @@ def _draw_spikes(
         ax.add_collection(LineCollection(list(segments), colors=style.PATH_COLOURS[entry["path"]], linewidths=0.8))
         ticks.append(top + rows[name] / 2)
         left_out = entry["size"] - rows[name]
-        names.append(style.math_name(name) + (f"  {rows[name]}/{entry['size']}" if left_out else ""))
+        population, _, group = name.partition(" ")
+        names.append(
+            f"{style.math_name(population)} {group}".strip() + (f"  {rows[name]}/{entry['size']}" if left_out else "")
+        )
         top += rows[name]
     ax.set_ylim(top + 0.3, -0.3)
     ax.set_yticks(ticks, names, fontsize=9)
     ax.tick_params(axis="y", length=0)
     ax.set_xlabel("time (s)")
-    _label_paths(ax, run, rows)
+    _label_paths(ax, entries, rows)
 
 
-def _label_paths(ax: Axes, run: Run, rows: dict[str, int]) -> None:
+def _label_paths(ax: Axes, entries: dict[str, PopulationEntry], rows: dict[str, int]) -> None:
     for path, colour in style.PATH_COLOURS.items():
         spans, top = [], 0
         for name, count in rows.items():
-            if run.manifest.populations[name]["path"] == path:
+            if entries[name]["path"] == path:
                 spans += [top, top + count]
             top += count + 1
         if spans:

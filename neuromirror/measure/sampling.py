@@ -12,6 +12,7 @@ from neuromirror import schedule
 from neuromirror.circuit.description import Description
 from neuromirror.circuit.load import from_text
 from neuromirror.circuit.rules import rule_of
+from neuromirror.dynamics.codes import PushPull
 from neuromirror.errors import RequestError, suggestion
 from neuromirror.measure.theory import correlation_time_s, explained_variance, sampling_angle_deg
 from neuromirror.measure.traces import exponential_traces
@@ -79,7 +80,8 @@ def sampling_law(run: Run, name: str, *, phase: int = 0) -> SamplingLaw:
 
     Notes
     -----
-    N is the number of cells that B projects to. In T, c is the coefficient with which the drive of one window enters B
+    N is the number of cells that B projects to or, in push-pull, of units, whose signals
+    are then ON − OFF. In T, c is the coefficient with which the drive of one window enters B
     at the end of the phase, c_k = step_k·Π_{j>k} keep_j, over all windows in which B has learned by the same rule; each
     lasts ``window`` seconds. Equal coefficients give T = Σ window, and a memory much shorter than the phase T =
     2·memory. What is left of B's initial value is not in it.
@@ -174,7 +176,7 @@ def _check_length(run: Run, phase: int, window_s: float, lower_TN: np.ndarray) -
 
 
 def _signal(run: Run, description: Description, phase: schedule.Phase, population: str) -> np.ndarray:
-    """Return what rules read of a population at the end of each settled window of a phase, (windows, cells)."""
+    """Return what rules read of a population at the end of each settled window of a phase, (windows, units)."""
     spikes, cells = run.spikes(population), run.manifest.populations[population]["size"]
     signal, window_s = schedule.signal_of(description, description.modes[phase.mode]), phase.window_s
     # Windows are counted from the start of the run, since a trace remembers what came before the phase.
@@ -187,7 +189,8 @@ def _signal(run: Run, description: Description, phase: schedule.Phase, populatio
     else:
         tau_s = signal.tau.s
         signal_TN = exponential_traces(t_s, cell, cells=cells, window_s=window_s, windows=windows, tau_s=tau_s)
-    return signal_TN[before + _unsettled(description, phase) :]
+    settled_TN = signal_TN[before + _unsettled(description, phase) :]
+    return PushPull().values(settled_TN) if run.in_pairs else settled_TN
 
 
 def _counts(t_s: np.ndarray, cell: np.ndarray, *, cells: int, window_s: float, windows: int) -> np.ndarray:

@@ -97,6 +97,9 @@ def _fault(row: Any, line: str, names: list[str]) -> str | None:
         for array, value in values.items():
             if not _is_number_or_none(value):
                 return f"{name} of {array} is {quoted(value)}, expected {_EXPECTED[_is_number_or_none]}"
+    clipped = row.get("clipped", {})
+    if not isinstance(clipped, dict) or not all(map(_is_number, clipped.values())):
+        return f"'clipped' is {quoted(clipped)}, expected a number for each population"
     if not _is_number_or_none(row.get("loss")):
         return f"'loss' is {quoted(row['loss'])}, expected {_EXPECTED[_is_number_or_none]}"
     return None

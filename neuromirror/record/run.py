@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 import safetensors
 
+from neuromirror.dynamics.codes import PushPull
 from neuromirror.errors import RequestError, suggestion
 from neuromirror.record.manifest import Manifest
 from neuromirror.record.rows import DAMAGED, read_rows
@@ -80,6 +82,15 @@ class Run:
     def circuit_toml(self) -> str:
         """The expanded circuit."""
         return _read_text(self.path / "circuit.toml")
+
+    @cached_property
+    def in_pairs(self) -> bool:
+        """Whether each unit is a pair of cells in push-pull: of a population's cells, first all ON, then all OFF."""
+        try:
+            code = tomllib.loads(self.circuit_toml).get("code")
+        except tomllib.TOMLDecodeError:
+            return False
+        return isinstance(code, dict) and code.get("kind") == "push_pull"
 
     @property
     def mirrored(self) -> dict[str, str]:
@@ -244,6 +255,16 @@ class Run:
             except (OSError, ValueError, safetensors.SafetensorError) as error:
                 raise RequestError(f"{file}: cannot be read ({error}). {DAMAGED}") from error
         raise RequestError(f"{directory}: no array '{name}'. {suggestion(name, known)}")
+
+    def unit_weights(self, name: str, step: int = -1) -> np.ndarray:
+        """Return a weight array or a bias between units: in push-pull what those of pairs of cells amount to.
+
+        As `weights`, which has those of cells; the two are the same in other codes.
+        """
+        array = self.weights(name, step)
+        if not self.in_pairs:
+            return array
+        return PushPull().values(array) if array.ndim == 1 else PushPull().unit_weights(array)
 
 
 def _read_text(file: Path) -> str:

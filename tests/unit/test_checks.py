@@ -109,6 +109,12 @@ CASES = [
         r"there is none\. Add \[layers\]",
     ),
     Case("dale", "code.dale", ("code.dale=true",), "only cells in push-pull"),
+    Case(
+        "no-default-bias",
+        "cells.cell.phi",
+        ("code={kind='push_pull'}", "cells.cell={activation='expr', phi='log(1 + exp(u))', slope='1 - exp(-y)'}"),
+        r"phi\(0\) is not 0\. Add beta",
+    ),
     Case("norm", "populations.d1.norm", ('populations.d1.norm.kind="batch_norm"',), "only forward populations"),
     Case("norm", "populations.y1.norm", ('populations.y1.norm={kind="synaptic_scaling", tau="9 s"}',), "its rate"),
     Case("norm", "populations.y1.norm.tau", ('populations.y1.norm={kind="batch_norm", tau="9 s"}',), "has no tau"),

@@ -24,7 +24,8 @@ def cell_values(layout: Layout, plan: Plan) -> dict[str, Any]:
     values = dict[str, Any]()
     own = OwnCells(plan)
     for name, population in plan.description.populations.items():
-        cells, here = cells_of(population, plan.description.cells[population.cell]), layout.cells(name)
+        here, per_unit = layout.cells(name), plan.description.code.cells_per_unit
+        cells = cells_of(population, plan.description.cells[population.cell]) * per_unit
         kinds = {cell: _constants(cell, plan, layout.dt_s) for cell in set(cells)}
         for key in kinds[cells[0]]:
             values.setdefault(key, np.zeros(layout.size))[here] = [kinds[cell][key] for cell in cells]
@@ -70,6 +71,7 @@ def _constants(cell: Cell, plan: Plan, dt_s: float) -> dict[str, float]:
         "unit_current": unit_V * 1e3,
         "jump": unit_V * 1e3 / (plan.unit_Hz * cell.tau_syn.s),
         "synaptic_decay": math.exp(-dt_s / cell.tau_syn.s),
+        "synaptic_share": -math.expm1(-dt_s / cell.tau_syn.s) * cell.tau_syn.s / dt_s,
         "synaptic_kick": synaptic_kick(lif.tau_m_s, cell.tau_syn.s, dt_s),
         "membrane_decay": decay,
         "membrane_kick": lif.noise_V * 1e3 * math.sqrt(1 - decay**2),

@@ -28,6 +28,7 @@ membrane_decay : 1 (constant)
 membrane_kick : 1 (constant)
 synaptic_decay : 1 (constant)
 synaptic_kick : 1 (constant)
+synaptic_share : 1 (constant)
 synaptic : 1
 noise_current : 1
 noise_sd : 1
@@ -43,6 +44,8 @@ cross : 1
 beta : 1
 b : 1
 cancel : 1
+asked : 1
+clipped : 1
 error = error_trace - error_beta : 1
 mode_now : 1 (shared)
 signal_decay : 1 (shared)
@@ -53,7 +56,9 @@ signal_kick : 1 (shared)
 ``drive`` is what the membrane tends to in this window without noise. ``unit_current`` shifts the rate by one code
 unit, and ``jump`` is what a spike adds to the ``synaptic`` current through a weight of 1, so that a presynaptic unit
 shifts the rate by one unit too. ``gain`` is φ' where a gate acts. ``cancel`` is what the synaptic input is expected to
-be, and is taken away from it: its mean (W(y − β) of eq. 13), or the target of a comparison.
+be, and is taken away from it: its mean (W(y − β) of eq. 13), or the target of a comparison. ``asked`` adds up what the
+membrane tends to over the steps of a window, and ``clipped`` the windows in which its mean asks for a rate below zero,
+as the linear response at β has it. ``synaptic_share`` is the mean over a step of a current that decays in it.
 """
 
 RESET = """
@@ -89,6 +94,7 @@ def membrane_step(equations: object, variables: object, method_options: object =
     {CORRELATED_NOISE if correlated else OWN_NOISE}
     target_v = drive + noise_current*noise_sd - gain*cancel*unit_current
     change = (target_v - v)*(1 - membrane_decay) + gain*synaptic*synaptic_kick + membrane_kick*randn()
+    asked = asked + target_v + gain*synaptic*synaptic_share
     v = v + int(not_refractory)*change
     synaptic = synaptic*synaptic_decay
     signal = signal*signal_decay
@@ -112,6 +118,9 @@ WINDOW = """
 mode_now = mode_of(t)
 signal_decay = signal_decays(mode_now*second)
 signal_kick = signal_kicks(mode_now*second)
+steps = ended_steps(t)
+clipped = clipped + int(steps > 0)*int(asked < steps*(default_bias - nominal*unit_current))
+asked = asked*int(steps == 0)
 noise_decay = noise_decays(mode_now*second, i)
 noise_kick = noise_kicks(mode_now*second, i)
 signal = signal*(1 - clears(t))
@@ -123,7 +132,7 @@ cancel = cancels(mode_now*second, i) + expected(row_of_tick(t)*second, i)
 learned_bias = b*bias_on(mode_now*second)
 drive = default_bias*default_biases(mode_now*second, i) + unit_current*(inputs(row_of_tick(t)*second, i) + learned_bias)
 """
-"""What changes where a window begins: the mode, the stimulus, counts back to zero."""
+"""What changes where a window begins: the one before is counted; the mode, the stimulus, counts back to zero."""
 
 
 @b2.implementation("cpp", "double taught(double step, double drive) { return step == 0 ? 0.0 : step*drive; }")

@@ -17,7 +17,7 @@ def window_losses(
     """Return half the squared output error of every window.
 
     The output of a cell is its number of spikes in the window, as a rate in units of ``code.unit``, so the loss holds
-    the variance of counts as well.
+    the variance of counts as well. In push-pull errors are those of units, the difference of two cells.
 
     Parameters
     ----------
@@ -49,7 +49,9 @@ def window_losses(
         counts = np.zeros((phase.examples, layout.size))
         np.add.at(counts, (window[inside], cells[inside]), 1.0)
         rates = counts / (phase.window_s * plan.unit_Hz)
-        errors = [rates[:, layout.cells(y)] - targets[:, layout.cells(d)] for d, y in mode.compare.items()]
+        errors = [
+            plan.coding.values(rates[:, layout.cells(y)] - targets[:, layout.cells(d)]) for d, y in mode.compare.items()
+        ]
         found.append(sum((0.5 * (error**2).sum(axis=1) for error in errors), np.zeros(phase.examples)))
     return found
 

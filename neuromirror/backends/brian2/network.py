@@ -80,7 +80,8 @@ class SpikingNetwork:
             self._build_weights(name)
         self._build_axons()
         self._build_rules()
-        parts = [self.cells, self.spikes, *self.arrays.values(), *self.monitors.values()]
+        self.clipped = self._monitor(self.cells, "clipped", "snapshots_clipped")
+        parts = [self.cells, self.spikes, self.clipped, *self.arrays.values(), *self.monitors.values()]
         parts += [part for part in (self.axons, self.common) if part is not None]
         self.network = b2.Network(*parts)
         self.network.schedule = SCHEDULE
@@ -119,6 +120,7 @@ class SpikingNetwork:
                 **self.tables,
                 **own.constants,
                 "taught": equations.taught,
+                "nominal": self.plan.beta,
                 "gate_silent": equations.GATE_SILENT * self.plan.beta,
                 "gate_decay": math.exp(-self.grid.dt_s / GATE_TAU_S),
             },
@@ -205,7 +207,8 @@ class SpikingNetwork:
         on = [float(name in self.plan.description.modes[mode.name].on) for mode in modes]
         crosses = [float(any(axons.name == name for axons in mode.cross.values())) for mode in modes]
         size = self.plan.sizes[projection.target]
-        order = projection.permutation if projection.permutation is not None else range(size)
+        given = projection.permutation
+        order = range(size) if given is None else self.plan.coding.order(np.array(given, dtype=np.intp)).tolist()
         source, target = self.layout.cells(projection.source).start, self.layout.cells(projection.target).start
         return [
             _Axon(source + j, target + i, projection.role, projection.delay.s, on, crosses) for i, j in enumerate(order)
@@ -227,7 +230,7 @@ class SpikingNetwork:
             self.cells.run_regularly(follow, dt=tick, order=0, name="follow_baselines")
         for number, (name, learners) in enumerate(self.layout.learners.items()):
             if name in self.arrays:
-                code = _update(number, "w", learners, SYNAPSE_NAMES)
+                code = _update(number, "w", learners, SYNAPSE_NAMES, dale=self.plan.dale)
                 run_drive(self.arrays[name], code, dt=tick, order=1, name=f"learn_weights_{name}")
                 self.monitors[name] = self._monitor(self.arrays[name], "w", f"snapshots_weights_{name}")
             else:
@@ -268,7 +271,13 @@ _AXON_EFFECT = {
 }
 
 
-def _update(number: int, variable: str, learners: list[Learner], names: Mapping[str, str]) -> str:
-    """Return one array's update: w ← keep·w + Σ over rules of step·drive, the tables saying which acts when."""
+def _update(
+    number: int, variable: str, learners: list[Learner], names: Mapping[str, str], *, dale: bool = False
+) -> str:
+    """Return one array's update: w ← keep·w + Σ over rules of step·drive, the tables saying which acts when.
+
+    With ``dale`` weights do not fall below zero.
+    """
     terms = [f"taught(update_{number}_step_{k}(t), {one.rule.drive.brian2(names)})" for k, one in enumerate(learners)]
-    return f"{variable} = update_{number}_keep(t)*{variable} + {' + '.join(terms)}"
+    updated = f"update_{number}_keep(t)*{variable} + {' + '.join(terms)}"
+    return f"{variable} = {f'clip({updated}, 0, inf)' if dale else updated}"

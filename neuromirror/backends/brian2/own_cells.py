@@ -107,7 +107,7 @@ class OwnKind:
         changing = [eq for eq in self.equations.values() if eq.type == DIFFERENTIAL_EQUATION]
         lines = [
             f"{self.prefix}{DRIVE} = mV*"
-            "(drive + noise_current*noise_sd + gain*(synaptic*own_share - cancel*unit_current))",
+            "(drive + noise_current*noise_sd + gain*(synaptic*synaptic_share - cancel*unit_current))",
             *(f"before_{eq.varname} = {eq.varname}" for eq in changing),
             euler(self.equations, variables),
         ]
@@ -163,7 +163,7 @@ class OwnCells:
         if not self.kinds:
             return equations
         more = [kind.model() for kind in self.kinds]
-        return sum(more, b2.Equations(equations + "own_share : 1 (constant)\n"))
+        return sum(more, b2.Equations(equations))
 
     def step(self, leaky: Callable[..., str]) -> Callable[..., str]:
         """Return the step of all cells, from that of the leaky ones."""
@@ -209,6 +209,5 @@ def own_constants(cell: Cell, plan: Plan, dt_s: float) -> dict[str, float]:
         "synaptic_kick": 0.0,
         "membrane_decay": 1.0,
         "membrane_kick": 0.0,
-        # the mean over a step of a current that decays in it
-        "own_share": float((1 - decay) * cell.tau_syn.s / dt_s),
+        "synaptic_share": float((1 - decay) * cell.tau_syn.s / dt_s),
     }

@@ -29,7 +29,7 @@ class Brian2RateEngine:
         quieten()
         use_runtime(TARGET)
         self.plan = plan
-        self._arrays, self._magnitudes = plan.initial_arrays(), plan.drawn_arrays()
+        self._arrays, self._magnitudes = plan.initial_arrays(), plan.magnitudes()
         self._networks: dict[tuple[str, frozenset[str]], RateNetwork] = {}
         self._shown: RateNetwork | None = None
         self._noise: dict[str, FloatArray] = {}
@@ -60,13 +60,18 @@ class Brian2RateEngine:
             for name, signal in self._signals.items():
                 signal[example] = network.cells[name].variables["signal"].get_value()
         with np.errstate(all="ignore"):
-            errors = [self._signals[source] - targets[name] for name, source in mode.compare.items()]
+            values = self.plan.coding.values
+            errors = [values(self._signals[source] - targets[name]) for name, source in mode.compare.items()]
             self._loss = sum(float(0.5 * (error**2).sum(axis=1).mean()) for error in errors)
 
     def means(self) -> dict[str, FloatArray]:
         """Return the mean signal of every population over the batch."""
         with np.errstate(all="ignore"):  # what is not finite shows in the weights
             return {name: signal.mean(axis=0) for name, signal in self._signals.items()}
+
+    def silent(self, population: str) -> float:
+        """Return the share of a population's signals in the batch that are not above zero."""
+        return float((self._signals[population] <= 0).mean())
 
     def learn(self, mode: ModePlan, learner: Learner, step: Step, beta: Mapping[str, FloatArray]) -> None:
         """Show the batch to an array's synapses, or to the cells of biases, and update them."""

@@ -149,9 +149,13 @@ def add_up(variable: str, drive: str) -> str:
     return f"total_{variable} = total_{variable} + ({drive})"
 
 
-def update(v: str) -> str:
-    """Return what is done at the end of a batch; see `neuromirror.rules.updater.Step`."""
-    return f"{v} = keep_{v}*{v} + step_{v}*(total_{v}/examples_{v})\ntotal_{v} = 0"
+def update(v: str, *, dale: bool = False) -> str:
+    """Return what is done at the end of a batch; see `neuromirror.rules.updater.Step`.
+
+    With ``dale`` the variable does not fall below zero.
+    """
+    updated = f"keep_{v}*{v} + step_{v}*(total_{v}/examples_{v})"
+    return f"{v} = {f'clip({updated}, 0, inf)' if dale else updated}\ntotal_{v} = 0"
 
 
 def _weighted(mode: ModePlan, name: str) -> tuple[Arrival, ...]:

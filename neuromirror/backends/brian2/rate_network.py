@@ -107,10 +107,10 @@ class RateNetwork:
         if learner.source is not None and learner.name not in self.weights:
             self._build_weights(learner.name, learner.source, learner.target)
         variable, names = ("b", CELL_NAMES) if learner.source is None else ("w", SYNAPSE_NAMES)
-        drive = learner.rule.drive.brian2(names)
+        drive, dale = learner.rule.drive.brian2(names), self.plan.dale and learner.source is not None
         holder = self.holder(learner.name)
         run_drive(holder, rate_equations.add_up(variable, drive), when=add_up(learner))
-        holder.run_regularly(rate_equations.update(variable), when=update(learner))
+        holder.run_regularly(rate_equations.update(variable, dale=dale), when=update(learner))
 
     def _prepared(self) -> dict[str, list[Any]]:
         """Have Brian2 sort and prepare all objects; return them by slot.

@@ -15,6 +15,7 @@ from neuromirror import seeds
 from neuromirror.backends.base import Options, Recorder, Snapshot
 from neuromirror.backends.brian2 import standalone
 from neuromirror.backends.brian2.cells import cell_values
+from neuromirror.backends.brian2.clipping import clipped_share
 from neuromirror.backends.brian2.losses import mean_loss, window_losses
 from neuromirror.backends.brian2.network import BIASES, SpikingNetwork
 from neuromirror.backends.brian2.own_cells import OwnCells
@@ -169,7 +170,7 @@ def _harvest(spiking: SpikingNetwork, plan: Plan, recorder: Recorder, reached_s:
         recorder.spikes(name, ticks[mine], (cells[mine] - here.start).astype(np.int32))
     fixed = plan.initial_arrays()
     at = _snapshots(spiking, plan)
-    losses = window_losses(spiking.layout, plan, ticks, cells)
+    losses, counts = window_losses(spiking.layout, plan, ticks, cells), np.asarray(spiking.clipped.clipped)
     phase = seen = 0
     for k in range(1 + int(reached_s / (spiking.snapshot_ticks * grid.tick_s) + 1e-9)):
         tick = k * spiking.snapshot_ticks
@@ -184,7 +185,10 @@ def _harvest(spiking: SpikingNetwork, plan: Plan, recorder: Recorder, reached_s:
             examples=here.first_example + done,
             t_s=tick * grid.tick_s,
             arrays={**fixed, **at(k)},
-            more=mean_loss(losses[phase], seen, done),
+            more={
+                **mean_loss(losses[phase], seen, done),
+                **clipped_share(spiking.layout, plan.modes[here.mode], counts, k, done - seen),
+            },
         )
         seen = done
         recorder.snapshot(state, keep_arrays=tick in grid.first_tick)

@@ -31,6 +31,7 @@ def table_values(layout: Layout, plan: Plan) -> dict[str, FloatArray]:
     values: dict[str, FloatArray] = {
         "mode_of": np.array([float(layout.scheduled.index(mode)) for mode in layout.grid.mode_of_tick]),
         "clears": clear_table(layout.grid),
+        "ended_steps": ended_table(layout.grid),
         **stimulus,
         "signal_decays": np.array([1.0 if kind == "count" else math.exp(-dt_s / tau) for kind, tau in kinds]),
         "signal_kicks": np.array([signal_kick(kind, tau, dt_s) / plan.unit_Hz for kind, tau in kinds]),
@@ -87,6 +88,14 @@ def clear_table(grid: Grid) -> FloatArray:
             table[windows.ends] = 1.0
         elif modes[grid.mode_of_tick[windows.ends[-1]]].signal.kind == "count":
             table[windows.ends[-1]] = 1.0
+    return table
+
+
+def ended_table(grid: Grid) -> FloatArray:
+    """Return the time steps of the window that ends, and 0 where none does; (rows,)."""
+    table = np.zeros(grid.rows)
+    for windows in grid.windows:
+        table[windows.ends] = grid.window_steps[windows.mode]
     return table
 
 

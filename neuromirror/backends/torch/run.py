@@ -25,7 +25,7 @@ class TorchEngine:
     def __init__(self, plan: Plan, *, dtype: torch.dtype, device: torch.device) -> None:
         self.plan, self.dtype, self.device = plan, dtype, device
         self._arrays = {name: self._tensor(array) for name, array in plan.initial_arrays().items()}
-        self._magnitudes = {name: self._tensor(array) for name, array in plan.drawn_arrays().items()}
+        self._magnitudes = {name: self._tensor(array) for name, array in plan.magnitudes().items()}
         self._masks = {name: self._tensor(array) for name, array in plan.masks.items()}
         self._signals: dict[str, Tensor] = {}
         self._noise: dict[str, Tensor] = {}
@@ -55,12 +55,17 @@ class TorchEngine:
             zeros=lambda name: torch.zeros(examples, self.plan.sizes[name], dtype=self.dtype, device=self.device),
             tanh=torch.tanh,
         )
-        errors = [self._signals[source] - wanted[name] for name, source in mode.compare.items()]
+        values = self.plan.coding.values
+        errors = [values(self._signals[source] - wanted[name]) for name, source in mode.compare.items()]
         self._loss = sum(float(0.5 * (error**2).sum(dim=1).mean()) for error in errors)
 
     def means(self) -> dict[str, FloatArray]:
         """Return the mean signal of every population over the batch."""
         return {name: _numpy(signal.mean(dim=0)) for name, signal in self._signals.items()}
+
+    def silent(self, population: str) -> float:
+        """Return the share of a population's signals in the batch that are not above zero."""
+        return float((self._signals[population] <= 0).double().mean())
 
     def learn(self, mode: ModePlan, learner: Learner, step: Step, beta: Mapping[str, FloatArray]) -> None:
         """Update one array from the batch."""
@@ -68,6 +73,8 @@ class TorchEngine:
         array = self._arrays[learner.name]
         mean = mean_drive(learner.rule.drive, self._seen(mode, learner, baselines), array)
         updated = step.keep * array + step.step * mean
+        if self.plan.dale and learner.source is not None:
+            updated = updated.clamp(min=0.0)
         if learner.name in self._masks:
             updated = torch.where(self._masks[learner.name] > 0, updated, 0.0)
         self._arrays[learner.name] = updated

@@ -31,7 +31,10 @@ def check_cells(c: Context) -> Iterator[Problem]:
         yield from faults
         if (found := _never_fires(cell)) is not None:
             yield c.problem("threshold-below-rest", (*path, "v_threshold"), found)
-        if code.kind != "baseline" or code.beta is None:
+        if code.kind == "push_pull" and code.beta is None and not faults and activation_of(cell).phi(0.0, math.tanh):
+            message = "cells of a push-pull code without beta are silent at rest, but phi(0) is not 0. Add beta."
+            yield c.problem("no-default-bias", (*path, "phi"), message)
+        if not code.non_negative or code.beta is None:
             continue
         if (found := _too_slow(cell, code)) is not None:
             yield c.problem("beta-above-refractory", (*path, "refractory"), found)
@@ -58,7 +61,7 @@ def _activation(c: Context, path: Path, cell: Cell) -> Iterator[Problem]:
         if not c.lost((*path, name)):
             message = f'activation = "expr" needs its {name}. Add {name} = {fields[name]}.'
             yield c.problem("activation", path, message)
-    if not lacking and (found := fault(cell, non_negative=c.circuit.code.kind == "baseline")) is not None:
+    if not lacking and (found := fault(cell, non_negative=c.circuit.code.non_negative)) is not None:
         yield c.problem("activation", (*path, found[0]), found[1])
 
 
@@ -69,7 +72,7 @@ def _never_fires(cell: Cell) -> str | None:
 
 
 def _too_slow(cell: Cell, code: Code) -> str | None:
-    if code.kind != "baseline" or code.beta is None or cell.refractory.s * code.beta.Hz < 1:
+    if not code.non_negative or code.beta is None or cell.refractory.s * code.beta.Hz < 1:
         return None
     return f"cells refractory for {cell.refractory} cannot fire at beta = {code.beta}. Lower one of the two."
 

@@ -30,7 +30,7 @@ def check_projections(c: Context) -> Iterator[Problem]:
         shapes = (c.circuit.populations[end].shape for end in (projection.source, projection.target))
         yield from _mask(c, path, projection, (target, source))
         yield from check_connector(c, path, projection, *shapes)
-        total += weights_of(c.circuit, name)
+        total += weights_of(c.circuit, name) * c.circuit.code.cells_per_unit**2
     if total > MAX_WEIGHTS:
         yield c.problem("too-large", ("projections",), f"{total} weights in all; at most {MAX_WEIGHTS} are simulated.")
 

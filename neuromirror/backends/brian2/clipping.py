@@ -1,0 +1,35 @@
+"""How often spiking cells are asked for a negative rate, from what they have counted."""
+
+from __future__ import annotations
+
+from neuromirror.backends.brian2.layout import Layout
+from neuromirror.plan import FloatArray, ModePlan
+
+
+def clipped_share(
+    layout: Layout, mode: ModePlan, counts: FloatArray, snapshot: int, windows: int
+) -> dict[str, dict[str, float]]:
+    """Return the share of windows, of all cells of each population, whose input asked for a rate below zero.
+
+    Parameters
+    ----------
+    layout : Layout
+    mode : ModePlan
+        The mode of the windows. Populations that its drive projections control copy others, and are left out.
+    counts : float array (cells, snapshots)
+        Such windows of every cell since the start of the run; see `neuromirror.backends.brian2.equations.CELLS`.
+    snapshot : int
+        The snapshot at which the windows end; they begin at the one before.
+    windows : int
+        How many end in between.
+
+    Returns
+    -------
+    dict
+        ``{"clipped": {population: share}}``, for the metrics; nothing where there are no windows.
+    """
+    if snapshot == 0 or windows == 0:
+        return {}
+    since = counts[:, snapshot] - counts[:, snapshot - 1]
+    names = sorted(name for name in layout.plan.sizes if name not in mode.drives)
+    return {"clipped": {name: float(since[layout.cells(name)].mean()) / windows for name in names}}
