@@ -5,8 +5,8 @@ Claim     Bursts whose patterns are orthogonal and followed by their negatives, 
           100 Hz. What remains is the spiking of the cells themselves.
 Command   python -m experiments.noise_designs [--out DIR], which draws noise_designs.svg there
 Takes     about 2 minutes on an idle core.
-Expected  τ, here the root mean square over 4 seeds of 40 s, with a standard error of about a tenth; the mean rate of the
-          lower cells; and the spikes that one of them fires in τ:
+Expected  τ, here the root mean square over 4 seeds of 40 s, with a standard error of about a tenth; the mean rate of
+          the lower cells; and the spikes that one of them fires in τ:
               Gaussian, 5 ms              24.3 ms   95 Hz   2.3    law 26.1 ms
               Gaussian, 20 ms             34.0 ms   94 Hz   3.2    law 34.6 ms
               Gaussian, correlation .05   49.9 ms   94 Hz   4.7    law 26.0 ms, and the common source
