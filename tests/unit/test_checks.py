@@ -50,6 +50,9 @@ B = { source = "d_maps", target = "d_image", connector = "conv", kernel = 3, wei
 """A circuit with every connector between (channels, height, width)."""
 
 
+SCALED = 'populations.y1.norm={kind="synaptic_scaling", rate="110 Hz", tau="20 s"}'
+
+
 class Case(NamedTuple):
     """A change that one check is there for."""
 
@@ -112,6 +115,33 @@ CASES = [
     Case("unknown-population", "populations.d1.shares", ("populations.d1.shares=y7",), "no population 'y7'"),
     Case("shared-cells", "populations.d1.shares", ("populations.d1.shares=d0",), "share the cells of forward ones"),
     Case("shared-cells", "populations.d1.shares", ("populations.d1.shares=y0",), r"in layer 0 with shape \(3,\)"),
+    Case(
+        "normalised-bias",
+        "modes.engaged.learn.y1.bias",
+        ("rules.bias.updater.normalise.per=target",),
+        r"y1\.bias has none\. Let it learn by a rule of its own",
+    ),
+    Case(
+        "partly-scaled",
+        "modes.engaged.learn.W1",
+        (
+            SCALED,
+            'projections.V1={source="y0", target="y1", connector="all_to_all", weight={}}',
+        ),
+        r"V1 cannot change here\. List W1, V1, or none",
+    ),
+    Case(
+        "scaled-and-normalised",
+        "modes.engaged.learn.W1",
+        (SCALED, "rules.forward.updater.normalise.per=source"),
+        "keeps the norm of W1, and synaptic scaling of y1 moves it",
+    ),
+    Case(
+        "idle-scaling",
+        "populations.y1.norm",
+        (SCALED, "modes.engaged.learn={}"),
+        "synaptic scaling never acts",
+    ),
     Case("momentum", "rules.forward.updater", ("rules.forward.updater.momentum=0.9",), 'for kind = "sgd"'),
     Case("momentum", "rules.mirror.updater.memory", ("rules.mirror.updater.kind=sgd",), "sgd has a rate"),
     Case(
@@ -488,7 +518,7 @@ CASES = [
         f"{MAX_STEPS + 1} steps once repeated; at most {MAX_STEPS}",
     ),
 ]
-WARNINGS = {"unreachable", "no-mirror", "noisy-layer-driven", "noisy-neighbours"}
+WARNINGS = {"unreachable", "idle-scaling", "no-mirror", "noisy-layer-driven", "noisy-neighbours"}
 
 UNABLE = [
     ("brian2", "code.kind", ("code.kind=zero_mean", "code.beta="), "brian2-rate or reference or torch"),
@@ -514,7 +544,6 @@ UNABLE = [
     ("torch", "populations.y1.norm", ('populations.y1.norm={kind="batch_norm"}',), "neuromirror train"),
     ("brian2", "populations.d1.shares", ("populations.d1.shares=y1",), "brian2-rate or reference or torch"),
     ("torch", "rules.forward.updater.kind", ("rules.forward.updater={kind='sgd', rate=1}",), "neuromirror train"),
-    ("torch", "rules.forward.updater.normalise", ("rules.forward.updater.normalise.per=target",), "No backend"),
 ]
 
 
@@ -550,7 +579,7 @@ def test_every_place_that_reports_a_problem_has_a_case() -> None:
 def test_every_feature_of_a_backend_has_a_case() -> None:
     source = Path(capabilities.__file__).read_text(encoding="utf-8")
     features = len(re.findall(r"\n +yield \(", source))
-    everywhere = {"cells.cell.activation", "projections.B1.connector"}
+    everywhere = {"cells.cell.activation", "projections.B1.connector", "rules.forward.updater.normalise"}
     assert features == len({path for _, path, *_ in UNABLE} | everywhere)
 
 
@@ -572,12 +601,17 @@ def test_a_backend_refuses_what_it_cannot_run(backend: str, path: str, changes: 
 
 @pytest.mark.parametrize(
     ("lacks", "path", "value"),
-    [("activations", "cells.cell.activation", "relu"), ("connectors", "projections.B1.connector", "all_to_all")],
+    [
+        ("activations", "cells.cell.activation", "relu"),
+        ("connectors", "projections.B1.connector", "all_to_all"),
+        ("normalisations", "rules.forward.updater.normalise", "target"),
+    ],
 )
-def test_a_backend_without_an_activation_or_connector_refuses_it(lacks: str, path: str, value: str) -> None:
+def test_a_backend_without_what_all_others_have_refuses_it(lacks: str, path: str, value: str) -> None:
     has: Any = frozenset({"tanh", "one_to_one"})
     poor = dataclasses.replace(BACKENDS["reference"], name="poor", **{lacks: has})
-    problems = unsupported(figure1().description, poor, lambda _: ("circuit.toml", 7))
+    described = figure1("rules.forward.updater.normalise.per=target").description
+    problems = unsupported(described, poor, lambda _: ("circuit.toml", 7))
     problem = next(one for one in problems if one.path == path)
     assert (problem.file, problem.line) == ("circuit.toml", 7)
     assert (

@@ -15,6 +15,7 @@ from neuromirror.backends.brian2 import equations
 from neuromirror.backends.brian2.cells import cell_values
 from neuromirror.backends.brian2.drives import CELL_NAMES, SYNAPSE_NAMES, run_drive
 from neuromirror.backends.brian2.grid import Grid
+from neuromirror.backends.brian2.homeostasis import LAST, Homeostasis
 from neuromirror.backends.brian2.layout import Layout
 from neuromirror.backends.brian2.own_cells import OwnCells
 from neuromirror.backends.brian2.tables import OVER_TIME, table_values
@@ -22,6 +23,12 @@ from neuromirror.plan import Learner, Plan
 
 SCHEDULE = ["start", "groups", "thresholds", "resets", "synapses", "end"]
 """Resets before synapses: a relay's strong synapse would otherwise be wiped out by the reset of the same step."""
+
+FOLLOW, LEARN, KEEP = 0, 1, 2
+WINDOW = KEEP + LAST + 1
+OPEN, SNAPSHOT = WINDOW + 1, WINDOW + 2
+"""The order of what happens at a tick: baselines move, rules apply, homeostasis acts (in several places), a window
+begins, projections open, and states are recorded."""
 
 RELAY_THRESHOLDS = 3.0
 """What a spike of a drive projection adds to its target, in distances from rest to threshold: it always fires it."""
@@ -61,6 +68,7 @@ class SpikingNetwork:
     plan: Plan
     points: int
     layout: Layout = field(init=False)
+    homeostasis: Homeostasis = field(init=False)
     cells: Any = field(init=False)
     arrays: dict[str, Any] = field(init=False, default_factory=dict)
     tables: dict[str, Any] = field(init=False, default_factory=dict)
@@ -69,6 +77,7 @@ class SpikingNetwork:
 
     def __post_init__(self) -> None:
         self.layout = Layout(self.plan, self.plan.description.time.dt.s)
+        self.homeostasis = Homeostasis(self.layout)
         b2.defaultclock.dt = self.layout.dt_s * b2.second
         for name, values in table_values(self.layout, self.plan).items():
             dt_s = self.grid.tick_s if name.startswith(OVER_TIME) else 1.0
@@ -79,7 +88,8 @@ class SpikingNetwork:
             self._build_weights(name)
         self._build_axons()
         self._build_rules()
-        parts = [self.cells, self.spikes, *self.arrays.values(), *self.monitors.values()]
+        more = self.homeostasis.build(self.cells, self.arrays, KEEP, self.grid.tick_s * b2.second)
+        parts = [self.cells, self.spikes, *self.arrays.values(), *self.monitors.values(), *more]
         if self.axons is not None:
             parts.append(self.axons)
         self.network = b2.Network(*parts)
@@ -110,7 +120,7 @@ class SpikingNetwork:
         own = OwnCells(self.plan)
         self.cells = b2.NeuronGroup(
             self.layout.size,
-            own.model(equations.CELLS + extra),
+            own.model(equations.CELLS + extra + self.homeostasis.model()),
             threshold=own.threshold("v > v_threshold"),
             reset=own.reset(equations.RESET),
             refractory="refractory_period",  # pyright: ignore[reportArgumentType]
@@ -126,7 +136,7 @@ class SpikingNetwork:
         )
         for name, values in cell_values(self.layout, self.plan).items():
             setattr(self.cells, name, values)
-        self.cells.run_regularly(equations.WINDOW, dt=self.grid.tick_s * b2.second, order=2, name="window")
+        self.cells.run_regularly(equations.WINDOW, dt=self.grid.tick_s * b2.second, order=WINDOW, name="window")
 
     def _build_weights(self, name: str) -> None:
         projection = self.plan.description.projections[name]
@@ -152,7 +162,7 @@ class SpikingNetwork:
             code = f"on_now = transmits_{name}(mode_of(t)*second)\n"
             if name in self.layout.learners:
                 code += f"cancel_post += on_now*w*{self.plan.beta!r}\n"
-            synapses.run_regularly(code, dt=self.grid.tick_s * b2.second, order=3, name=f"open_weights_{name}")
+            synapses.run_regularly(code, dt=self.grid.tick_s * b2.second, order=OPEN, name=f"open_weights_{name}")
 
     def _build_axons(self) -> None:
         """Join all cross-projections, and the axons that bring the compared signal, in one object."""
@@ -193,7 +203,7 @@ class SpikingNetwork:
         self.axons.run_regularly(
             "on_now = axon_on(mode_of(t)*second, row)\ncrosses = axon_crosses(mode_of(t)*second, row)",
             dt=self.grid.tick_s * b2.second,
-            order=3,
+            order=OPEN,
             name="open_axons",
         )
 
@@ -222,17 +232,17 @@ class SpikingNetwork:
                 for beta in ("beta", "error_beta")
                 for k in range(len(self.layout.scheduled))
             )
-            self.cells.run_regularly(follow, dt=tick, order=0, name="follow_baselines")
+            self.cells.run_regularly(follow, dt=tick, order=FOLLOW, name="follow_baselines")
         for number, (name, learners) in enumerate(self.layout.learners.items()):
             if name in self.arrays:
                 code = _update(number, "w", learners, SYNAPSE_NAMES)
-                run_drive(self.arrays[name], code, dt=tick, order=1, name=f"learn_weights_{name}")
+                run_drive(self.arrays[name], code, dt=tick, order=LEARN, name=f"learn_weights_{name}")
                 self.monitors[name] = self._monitor(self.arrays[name], "w", f"snapshots_weights_{name}")
             else:
                 code = _update(number, "b", learners, CELL_NAMES)
                 here = self.layout.cells(learners[0].target)
                 mine, label = self.cells[here.start : here.stop], f"learn_bias_{learners[0].target}"
-                run_drive(mine, code, dt=tick, order=1, name=label)
+                run_drive(mine, code, dt=tick, order=LEARN, name=label)
                 if BIASES not in self.monitors:
                     self.monitors[BIASES] = self._monitor(self.cells, "b", "snapshots_bias")
 
@@ -246,7 +256,7 @@ class SpikingNetwork:
     def _monitor(self, source: Any, variable: str, name: str) -> Any:
         interval_s = self.snapshot_ticks * self.grid.tick_s
         return b2.StateMonitor(
-            source, variable, record=True, dt=interval_s * b2.second, when="start", order=4, name=name
+            source, variable, record=True, dt=interval_s * b2.second, when="start", order=SNAPSHOT, name=name
         )
 
     @cached_property

@@ -10,6 +10,7 @@ import math
 import numpy as np
 
 from neuromirror.backends.brian2.grid import Grid
+from neuromirror.backends.brian2.homeostasis import homeostasis_tables
 from neuromirror.backends.brian2.layout import Layout
 from neuromirror.backends.stimulus import Stimulus
 from neuromirror.plan import FloatArray, Plan
@@ -48,6 +49,7 @@ def table_values(layout: Layout, plan: Plan) -> dict[str, FloatArray]:
         keep, steps = update_tables(layout.grid, name, [one.rule.name for one in learners])
         values[f"update_{number}_keep"] = keep
         values |= {f"update_{number}_step_{k}": step for k, step in enumerate(steps)}
+    values |= homeostasis_tables(layout.grid, layout)
     if plan.description.code.estimate is not None:
         values |= follow_tables(layout.grid, layout.scheduled)
     return values
