@@ -15,7 +15,7 @@ from neuromirror.backends.brian2.normalise import STEPS, Normaliser
 from neuromirror.dynamics.homeostasis import SCALING
 from neuromirror.plan import FloatArray
 
-LAST = STEPS + 1
+LAST = STEPS
 """The last of the places in the order of operations that homeostasis takes, the first being 0."""
 
 

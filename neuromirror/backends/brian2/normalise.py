@@ -14,7 +14,7 @@ import numpy as np
 
 from neuromirror.dynamics.homeostasis import NORMALISING, Normalisation
 
-STEPS = 4
+STEPS = 5
 """Places that it takes in the order of operations."""
 
 
@@ -81,5 +81,5 @@ class Normaliser:
             # both terms are exact where due is 0 or 1, so that weights that are not scaled keep every bit
             f"w = w*(due*({NORMALISING}) + (1 - due))"
         )
-        synapses.run_regularly(scale, order=order + STEPS, name=f"normalise_{tag}", **when)
+        synapses.run_regularly(scale, order=order + 4, name=f"normalise_{tag}", **when)
         return more
