@@ -126,7 +126,7 @@ def _populations(choose: Chooser, sizes: list[int]) -> Tables:
     for layer, size in enumerate(sizes):
         common = {"layer": layer, "shape": [size], "cell": f"cell{layer}"}
         found[f"y{layer}"] = {"path": "forward", **common}
-        found[f"d{layer}"] = {"path": "feedback", **common}
+        found[f"d{layer}"] = {"path": "feedback", **common, **({"shares": f"y{layer}"} if either(choose) else {})}
         if either(choose):
             found[f"y{layer}"]["bias"] = _weight(choose)
         if layer > 0 and choose.one_of([False, False, True]):

@@ -70,7 +70,9 @@ class NoiseSource:
                 drawn[name] = noise.sd * self._streams[name].standard_normal(shape)
             else:
                 drawn[name] = noise.sd * (2.0 * self._streams[name].integers(0, 2, size=shape) - 1.0)
-        return drawn
+        # Feedback cells get no noise; rules see that of forward cells where they are the same.
+        populations = self._plan.description.populations.items()
+        return drawn | {name: drawn[p.shares] for name, p in populations if p.shares in drawn}
 
 
 class Baselines:

@@ -84,6 +84,7 @@ BACKENDS: MappingProxyType[str, Capabilities] = MappingProxyType(
             transports=frozenset({"none"}),
             norms=frozenset({"none", "synaptic_scaling"}),
             normalisations=frozenset({"target", "source", "array"}),
+            cells=frozenset({"distinct", "shared"}),
         ),
         "brian2-rate": Capabilities(
             name="brian2-rate",

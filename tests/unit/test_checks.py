@@ -542,7 +542,6 @@ UNABLE = [
     ),
     ("torch", "rules.mirror.drive", ("rules.mirror.drive=tanh(pre*post)",), "brian2 or brian2-rate or reference"),
     ("torch", "populations.y1.norm", ('populations.y1.norm={kind="batch_norm"}',), "neuromirror train"),
-    ("brian2", "populations.d1.shares", ("populations.d1.shares=y1",), "brian2-rate or reference or torch"),
     ("torch", "rules.forward.updater.kind", ("rules.forward.updater={kind='sgd', rate=1}",), "neuromirror train"),
 ]
 
@@ -580,6 +579,7 @@ def test_every_feature_of_a_backend_has_a_case() -> None:
     source = Path(capabilities.__file__).read_text(encoding="utf-8")
     features = len(re.findall(r"\n +yield \(", source))
     everywhere = {"cells.cell.activation", "projections.B1.connector", "rules.forward.updater.normalise"}
+    everywhere.add("populations.d1.shares")
     assert features == len({path for _, path, *_ in UNABLE} | everywhere)
 
 
@@ -605,12 +605,13 @@ def test_a_backend_refuses_what_it_cannot_run(backend: str, path: str, changes: 
         ("activations", "cells.cell.activation", "relu"),
         ("connectors", "projections.B1.connector", "all_to_all"),
         ("normalisations", "rules.forward.updater.normalise", "target"),
+        ("cells", "populations.d1.shares", "shared"),
     ],
 )
 def test_a_backend_without_what_all_others_have_refuses_it(lacks: str, path: str, value: str) -> None:
     has: Any = frozenset({"tanh", "one_to_one"})
     poor = dataclasses.replace(BACKENDS["reference"], name="poor", **{lacks: has})
-    described = figure1("rules.forward.updater.normalise.per=target").description
+    described = figure1("rules.forward.updater.normalise.per=target", "populations.d1.shares=y1").description
     problems = unsupported(described, poor, lambda _: ("circuit.toml", 7))
     problem = next(one for one in problems if one.path == path)
     assert (problem.file, problem.line) == ("circuit.toml", 7)
@@ -809,6 +810,40 @@ def test_a_mode_that_never_settles_is_warned_of_where_cells_spike(length: str, s
 
 def spiking(*changes: str) -> list[tuple[str, str]]:
     return [(problem.name, problem.path) for problem in figure1(*changes).problems("brian2")]
+
+
+SHARED = ("populations.d0.shares=y0", "populations.d1.shares=y1", 'projections.x0.delay="0 ms"')
+ASLEEP = 'schedule=[{mode="mirror", duration="1 s"}]'
+
+
+def test_shared_cells_mirror_where_cells_spike() -> None:
+    assert spiking(*SHARED, ASLEEP) == []
+    assert spiking(*SHARED, ASLEEP, "projections.x0.permutation=[0, 1, 2]") == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        (SHARED, [("taking-turns", "modes.engaged")]),
+        ((SHARED[0], SHARED[2]), [("taking-turns", "modes.engaged")]),
+        ((*SHARED, ASLEEP, 'modes.mirror.on=["W1", "x0", "x1", "B1"]'), [("taking-turns", "modes.mirror")]),
+        ((*SHARED[:2], ASLEEP), [("shared-drive", "projections.x0.delay")]),
+        (
+            (*SHARED, ASLEEP, "projections.x0.permutation=[2, 0, 1]"),
+            [("shared-drive", "projections.x0.permutation")],
+        ),
+        ((*SHARED, ASLEEP, "cells.other={}", "populations.d1.cell=other"), [("shared-kind", "populations.d1")]),
+        (
+            (*SHARED, ASLEEP, 'populations.d1.parameters={tau_m=["20 ms", "30 ms"]}'),
+            [("shared-kind", "populations.d1")],
+        ),
+    ],
+)
+def test_what_shared_cells_cannot_do_is_refused_where_cells_spike(
+    changes: tuple[str, ...], expected: list[tuple[str, str]]
+) -> None:
+    assert [one for one in spiking(*changes) if one[0] != "no-mirror"] == expected
+    assert "brian2" not in able(figure1(*changes).description)
 
 
 @pytest.mark.parametrize("delay", ["1.1e6 s", "1e300 s", "50.0005 s", "3.3 ms", "0.2 ms", "1e-9 s"])

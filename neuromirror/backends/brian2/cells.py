@@ -24,6 +24,8 @@ def cell_values(layout: Layout, plan: Plan) -> dict[str, Any]:
     values = dict[str, Any]()
     own = OwnCells(plan)
     for name, population in plan.description.populations.items():
+        if layout.shared(name):
+            continue
         cells, here = cells_of(population, plan.description.cells[population.cell]), layout.cells(name)
         kinds = {cell: _constants(cell, plan, layout.dt_s) for cell in set(cells)}
         for key in kinds[cells[0]]:

@@ -209,6 +209,8 @@ class SpikingNetwork:
 
     def _axon_rows(self, name: str) -> list[_Axon]:
         projection = self.plan.description.projections[name]
+        if self.layout.shared(projection.target):
+            return []  # no axon is needed to bring cells their own signal
         modes = [self.plan.modes[mode] for mode in self.layout.scheduled]
         on = [float(name in self.plan.description.modes[mode.name].on) for mode in modes]
         crosses = [float(any(axons.name == name for axons in mode.cross.values())) for mode in modes]
@@ -235,7 +237,9 @@ class SpikingNetwork:
             self.cells.run_regularly(follow, dt=tick, order=FOLLOW, name="follow_baselines")
         for number, (name, learners) in enumerate(self.layout.learners.items()):
             if name in self.arrays:
-                code = _update(number, "w", learners, SYNAPSE_NAMES)
+                shared = self.layout.shared(learners[0].target)
+                names = {**SYNAPSE_NAMES, "cross": SYNAPSE_NAMES["post"]} if shared else SYNAPSE_NAMES
+                code = _update(number, "w", learners, names)
                 run_drive(self.arrays[name], code, dt=tick, order=LEARN, name=f"learn_weights_{name}")
                 self.monitors[name] = self._monitor(self.arrays[name], "w", f"snapshots_weights_{name}")
             else:

@@ -13,7 +13,7 @@ from neuromirror.backends.brian2.grid import Grid
 from neuromirror.backends.brian2.homeostasis import homeostasis_tables
 from neuromirror.backends.brian2.layout import Layout
 from neuromirror.backends.stimulus import Stimulus
-from neuromirror.plan import FloatArray, Plan
+from neuromirror.plan import FloatArray, ModePlan, Plan
 
 OVER_TIME = ("mode_of", "clears", "row_of_tick", "update_", "follow_", "ended_")
 """What the names of tables over time begin with."""
@@ -38,7 +38,7 @@ def table_values(layout: Layout, plan: Plan) -> dict[str, FloatArray]:
         "noise_kicks": np.sqrt(1 - noise_decays**2),
         "noise_sds": layout.per_cell({m.name: {p: n.sd for p, n in m.noise.items()} for m in modes}),
         "gates": layout.per_cell({m.name: dict.fromkeys(m.gates, 1.0) for m in modes}),
-        "default_biases": 1.0 - layout.per_cell({m.name: dict.fromkeys(m.drives, 1.0) for m in modes}),
+        "default_biases": 1.0 - layout.per_cell({m.name: dict.fromkeys(_relays(layout, m), 1.0) for m in modes}),
         "bias_on": np.array([float(mode.bias_on) for mode in modes]),
         "cancels": _cancels(layout, plan),
     }
@@ -53,6 +53,11 @@ def table_values(layout: Layout, plan: Plan) -> dict[str, FloatArray]:
     if plan.description.code.estimate is not None:
         values |= follow_tables(layout.grid, layout.scheduled)
     return values
+
+
+def _relays(layout: Layout, mode: ModePlan) -> list[str]:
+    """Return the populations that fire when they are driven, and rarely by themselves."""
+    return [name for name in mode.drives if not layout.shared(name)]
 
 
 def _cancels(layout: Layout, plan: Plan) -> FloatArray:
