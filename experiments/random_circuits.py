@@ -129,9 +129,12 @@ def _populations(choose: Chooser, sizes: list[int]) -> Tables:
     for layer, size in enumerate(sizes):
         common = {"layer": layer, "shape": [size], "cell": f"cell{layer}"}
         found[f"y{layer}"] = {"path": "forward", **common}
-        found[f"d{layer}"] = {"path": "feedback", **common}
+        found[f"d{layer}"] = {"path": "feedback", **common, **({"shares": f"y{layer}"} if either(choose) else {})}
         if either(choose):
             found[f"y{layer}"]["bias"] = _weight(choose)
+        if layer > 0 and choose.one_of([False, False, True]):
+            # So slow that nothing runs away by it: a cell with a mean input below 0 moves away from the set point.
+            found[f"y{layer}"]["norm"] = {"kind": "synaptic_scaling", "rate": "20 Hz", "tau": "10 s"}
     return found
 
 
@@ -193,8 +196,10 @@ def _mode(choose: Chooser, tables: Tables, top: int, name: str) -> Tables:
         "learn": {},
     }
     learners = [axons for axons, p in projections.items() if axons[0] in "WB" and p.get("transport", "none") == "none"]
+    scaled = {population: either(choose) for population, p in tables["populations"].items() if "norm" in p}
     for learner in [*learners, *(f"{population}.bias" for population in biased)]:
-        if either(choose):
+        together = scaled.get(projections[learner]["target"]) if learner in projections else None
+        if either(choose) if together is None else together:  # all weights of a scaled cell learn, or none does
             rule = f"{name}{len(mode['learn'])}"
             tables["rules"][rule] = _rule(choose, tables, mode, learner)
             mode["learn"][learner] = rule
@@ -219,7 +224,12 @@ def _rule(choose: Chooser, tables: Tables, mode: Tables, learner: str) -> Tables
         choices.append("bias" if is_bias else "forward")
     chosen = choose.one_of(choices)
     drive = _drive(choose, visible, is_bias=is_bias) if chosen == "own" else chosen
-    return {"drive": drive, "constants": {"k": 0.4}, "updater": _updater(choose)}
+    updater = _updater(choose)
+    # A weight of which an update leaves nothing but rounding would be scaled up with all its rounding.
+    lasting = updater.get("decay_times_rate", False)
+    if not is_bias and "norm" not in tables["populations"][target] and lasting and either(choose):
+        updater["normalise"] = {"per": choose.one_of(["target", "source", "array"]), "norm": choose.one_of([0.5, 1.2])}
+    return {"drive": drive, "constants": {"k": 0.4}, "updater": updater}
 
 
 def _visible(tables: Tables, mode: Tables, target: str) -> frozenset[str]:

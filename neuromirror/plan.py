@@ -22,9 +22,11 @@ from neuromirror.circuit.checks import COMPARE
 from neuromirror.circuit.circuit import Circuit
 from neuromirror.circuit.description import Description, Init, Mode, Noise, Signal
 from neuromirror.circuit.geometry import fan_in, weight_shape
+from neuromirror.circuit.homeostasis import normalisation_of, scaled_in, scalings
 from neuromirror.circuit.rules import rule_of
 from neuromirror.dynamics.activations import Activation, function_of
 from neuromirror.dynamics.codes import PushPull, Single
+from neuromirror.dynamics.homeostasis import Normalisation, SynapticScaling
 from neuromirror.rules.rule import Rule
 
 FloatArray = NDArray[np.float64]
@@ -50,12 +52,16 @@ class Axons:
 
 @dataclass(frozen=True, kw_only=True)
 class Learner:
-    """One array that learns in a mode: a weight array, or the biases of a population (``source`` is None)."""
+    """One array that learns in a mode: a weight array, or the biases of a population (``source`` is None).
+
+    ``normalisation`` is what its weights are scaled to after each update, if anything.
+    """
 
     name: str
     source: str | None
     target: str
     rule: Rule
+    normalisation: Normalisation | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +85,8 @@ class ModePlan:
         What learns; biases only where they act.
     bias_on : bool
         Whether forward biases act.
+    scaled : mapping of population to tuple of str
+        The weight arrays that synaptic scaling acts on after each update: those into the population that learn.
     """
 
     name: str
@@ -95,6 +103,7 @@ class ModePlan:
     bias_on: bool
     window_s: float
     signal: Signal
+    scaled: Mapping[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -177,6 +186,10 @@ class Plan:
     def default_bias(self, population: str) -> float:
         """Return b⁻ of Appendix B for the rate backends: φ(b⁻) = β, and 0 for a code without a β."""
         return self.activation(population).inverse(self.beta) if self.clips else 0.0
+
+    def scaling(self, population: str) -> SynapticScaling:
+        """Return the synaptic scaling of a population that has it."""
+        return scalings(self.description)[population]
 
     @cached_property
     def modes(self) -> dict[str, ModePlan]:
@@ -357,6 +370,7 @@ def _mode_plan(description: Description, coding: Single, name: str, mode: Mode) 
         bias_on=mode.bias == "on",
         window_s=schedule.window_s(description, mode),
         signal=schedule.signal_of(description, mode),
+        scaled=scaled_in(description, mode),
     )
 
 
@@ -379,4 +393,10 @@ def _learner(description: Description, name: str, rule_name: str) -> Learner:
     rule, projection = rule_of(description, rule_name), description.projections.get(name)
     if projection is None:
         return Learner(name=name, source=None, target=name.removesuffix(".bias"), rule=rule)
-    return Learner(name=name, source=projection.source, target=projection.target, rule=rule)
+    return Learner(
+        name=name,
+        source=projection.source,
+        target=projection.target,
+        rule=rule,
+        normalisation=normalisation_of(description, rule_name),
+    )

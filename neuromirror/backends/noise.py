@@ -32,7 +32,9 @@ class NoiseSource:
                 drawn[name] = self._poisson(mode, name, examples)
             else:
                 drawn[name] = noise.sd * self._correlated(name, noise, examples)
-        return drawn
+        # Feedback cells get no noise; rules see that of forward cells where they are the same.
+        populations = self._plan.description.populations.items()
+        return drawn | {name: drawn[p.shares] for name, p in populations if p.shares in drawn}
 
     def _correlated(self, name: str, noise: Noise, examples: int) -> FloatArray:
         """Return draws of unit variance, any two cells of which have the correlation ρ.

@@ -38,7 +38,11 @@ class RateEngine(Protocol):
         ...
 
     def learn(self, mode: ModePlan, learner: Learner, step: Step, beta: Mapping[str, FloatArray]) -> None:
-        """Update one array from the batch; `beta` gives every population's baseline, (cells,)."""
+        """Update one array from the batch, normalised; `beta` gives every population's baseline, (cells,)."""
+        ...
+
+    def scale(self, name: str, factors: FloatArray) -> None:
+        """Multiply all weights of each target cell of an array by the cell's factor, (cells,)."""
         ...
 
     def refresh(self) -> None:
@@ -130,6 +134,10 @@ def run_rates(plan: Plan, engine: RateEngine, recorder: Recorder, *, points: int
                 step = learner.rule.updater.step(examples_seen=before, examples=examples, window_s=mode.window_s)
                 engine.learn(mode, learner, step, baselines.of(mode.name))
                 seen[learner.name, learner.rule.name] = before + examples
+            for population, names in mode.scaled.items():
+                factors = plan.scaling(population).factor(engine.means()[population], examples * mode.window_s)
+                for name in names:
+                    engine.scale(name, factors)
             engine.refresh()
             done += examples
             if waiting and done >= waiting[0]:

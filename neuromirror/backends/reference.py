@@ -12,6 +12,7 @@ import numpy as np
 
 from neuromirror.backends.base import Options, Recorder
 from neuromirror.backends.rate import run_rates
+from neuromirror.dynamics.homeostasis import Normalisation
 from neuromirror.errors import RequestError, RunError
 from neuromirror.plan import Axons, FloatArray, Learner, ModePlan, Plan, transport
 from neuromirror.rules.expression import FUNCTIONS, Drive
@@ -128,6 +129,8 @@ class ReferenceEngine:
             updated[index] = step.keep * float(array[index]) + step.step * _mean(drives)
             if self.plan.dale and learner.source is not None and updated[index] < 0:
                 updated[index] = 0.0
+        if learner.normalisation is not None:
+            _normalise(updated, learner.normalisation)
         self._arrays[learner.name] = updated
 
     def _seen(
@@ -156,6 +159,12 @@ class ReferenceEngine:
             seen["noise_pre"] = noise[learner.source][j] if learner.source in noise else 0.0
         return seen
 
+    def scale(self, name: str, factors: FloatArray) -> None:
+        """Multiply the weights of each target cell by its factor, one by one."""
+        array = self._arrays[name]
+        for index in np.ndindex(*array.shape):
+            array[index] = float(array[index]) * float(factors[index[0]])
+
     def refresh(self) -> None:
         """Make every transported B of its W."""
         self._arrays = transport(self.plan, self._arrays, self._magnitudes)
@@ -167,6 +176,18 @@ class ReferenceEngine:
     def loss(self, mode: ModePlan) -> float | None:
         """Return half the squared output error, the mean over the batch."""
         return _mean(self._losses) if mode.compare else None
+
+
+def _normalise(array: FloatArray, normalisation: Normalisation) -> None:
+    """Scale the weights of each cell, or of the whole array, one by one."""
+    groups: dict[int, list[tuple[int, ...]]] = {}
+    for index in np.ndindex(*array.shape):
+        group = {"target": index[0], "source": index[-1], "array": 0}[normalisation.per]
+        groups.setdefault(group, []).append(index)
+    for members in groups.values():
+        factor = normalisation.factor(sum(_squared(float(array[index])) for index in members))
+        for index in members:
+            array[index] = float(array[index]) * factor
 
 
 def _number(drive: Drive, seen: Mapping[str, float]) -> float:

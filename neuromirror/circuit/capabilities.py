@@ -65,6 +65,8 @@ _RATE = {
     "activations": frozenset({"relu", "linear", "tanh", "rectified_tanh", "expr"}),
     "noise_laws": frozenset({"gaussian", "rademacher", "bursts", "poisson"}),
     "transports": frozenset({"none", "exact", "sign"}),
+    "norms": frozenset({"none", "synaptic_scaling"}),
+    "normalisations": frozenset({"target", "source", "array"}),
     "cells": frozenset({"distinct", "shared"}),  # a rate is the same whichever cells carry it
 }
 
@@ -80,6 +82,9 @@ BACKENDS: MappingProxyType[str, Capabilities] = MappingProxyType(
             activations=frozenset({"relu", "linear", "tanh", "rectified_tanh", "expr"}),
             noise_laws=frozenset({"gaussian", "bursts", "poisson"}),
             transports=frozenset({"none"}),
+            norms=frozenset({"none", "synaptic_scaling"}),
+            normalisations=frozenset({"target", "source", "array"}),
+            cells=frozenset({"distinct", "shared"}),
         ),
         "brian2-rate": Capabilities(
             name="brian2-rate",

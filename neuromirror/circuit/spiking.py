@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from neuromirror.circuit.cells import cells_of
 from neuromirror.circuit.checks.context import Context, Path
 from neuromirror.circuit.description import Cell, Description
+from neuromirror.circuit.shared_cells import shared_cells
 from neuromirror.circuit.templates import flat
 from neuromirror.errors import Problem, RequestError
 from neuromirror.units import Quantity
@@ -31,7 +32,7 @@ _USUAL = (1e-2, 1e2)
 def spiking_problems(description: Description, locate: Locate) -> list[Problem]:
     """Return what stands between an expanded circuit and its simulation with spiking cells, and what is doubtful."""
     c = Context(description, locate, set())
-    sections = (_windows, _delays, _unsettled, _activations, _rates)
+    sections = (_windows, _delays, _unsettled, _activations, _rates, shared_cells)
     return [problem for section in sections for problem in section(c)]
 
 

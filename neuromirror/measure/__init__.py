@@ -9,6 +9,7 @@ from neuromirror.measure.theory import (
     effective_examples,
     examples_for_angle,
     explained_variance,
+    normalisation_floor_deg,
     rate_angle_deg,
     sampling_angle_deg,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "gain",
     "mean_example_angle_deg",
     "median_interval",
+    "normalisation_floor_deg",
     "over_seeds",
     "paired_difference",
     "phase_signals",

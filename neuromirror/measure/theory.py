@@ -1,4 +1,4 @@
-"""What theory predicts of mirroring: the angle that sampling leaves, as rates and with spikes.
+"""What theory predicts of mirroring: the angles that sampling, correlated noise and normalisation leave.
 
 Shape suffixes: T samples in time, N cells of the lower layer, M cells of the upper layer.
 """
@@ -8,8 +8,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from neuromirror.errors import RequestError, UnsupportedError
+from neuromirror.errors import RequestError, UnsupportedError, suggestion
 
 
 def sampling_angle_deg(fan_in: float, tau_c_s: float, r_squared: float, duration_s: float) -> float:
@@ -184,6 +185,47 @@ def correlated_angle_deg(fan_in: float, correlation: float) -> float:
     if not (fan_in >= 1 and 0 <= correlation <= 1):
         raise RequestError(f"fan_in {fan_in!r}, correlation {correlation!r}: expected at least 1, and 0 to 1.")
     return math.degrees(math.atan(correlation * math.sqrt(fan_in - 1)))
+
+
+def normalisation_floor_deg(W: ArrayLike, per: str) -> float:
+    """Return the angle between B and Wᵀ that normalisation of B leaves, however long mirroring takes.
+
+    cos θ = (mean of n) / √(mean of n²), n the norms of the columns of W per target cell of B, of its rows per source
+
+    Parameters
+    ----------
+    W : array, shape (target, source)
+        Forward weights.
+    per : {"target", "source", "array"}
+        Which weights of B are scaled together.
+
+    Returns
+    -------
+    float
+        θ in degrees; 0 for the whole array, and wherever the norms are equal.
+
+    Raises
+    ------
+    RequestError
+        If there is no such normalisation, or W is no matrix with a number that is not 0.
+
+    Notes
+    -----
+    Mirroring pulls B toward a multiple of Wᵀ, and scaling leaves the direction of what it scales together as it is. So
+    B comes to rest at Wᵀ with each of its rows (or columns) scaled to the same norm. Of ``per = "target"``, these are
+    the columns of W: their differences are lost.
+    """
+    weights = np.asarray(W, dtype=np.float64)
+    axes = {"target": 0, "source": 1, "array": None}
+    if per not in axes:
+        raise RequestError(f"normalisation per '{per}': {suggestion(per, axes)}")
+    if weights.ndim != 2 or not weights.any():
+        raise RequestError(f"weights of shape {weights.shape}: expected a matrix with a number that is not 0.")
+    if axes[per] is None:
+        return 0.0
+    norms = np.linalg.norm(weights / np.abs(weights).max(), axis=axes[per])
+    norms = norms[norms > 0]  # what has no direction stays 0
+    return math.degrees(math.acos(min(1.0, float(norms.mean() / math.sqrt((norms**2).mean())))))
 
 
 def correlation_time_s(lower_TN: np.ndarray, upper_TM: np.ndarray, dt_s: float, max_lag_s: float) -> float:

@@ -14,6 +14,7 @@ from experiments.agreement import RUNAWAY
 from experiments.in_memory import Kept, simulate
 from experiments.random_circuits import ACTIVATIONS, RATE_BACKENDS
 from neuromirror.circuit.circuit import Circuit
+from neuromirror.circuit.homeostasis import scaled_in
 from neuromirror.circuit.load import load
 from neuromirror.plan import make_plan
 from neuromirror.rules.expression import FUNCTIONS, VARIABLES
@@ -100,6 +101,9 @@ def features(circuit: Circuit) -> set[str]:
         *(f"permuted {p.role}" for p in described.projections.values() if p.permutation not in (None, (0,))),
         *(f"layers {p.layer + 1}" for p in described.populations.values()),
         *(f"phases {len(running)}" for _ in running),
+        *(f"per {rule.updater.normalise.per}" for rule in rules if rule.updater.normalise is not None),
+        *("shared" for population in described.populations.values() if population.shares is not None),
+        *("scaling" for mode in running if scaled_in(described, mode)),
         *("mask" for p in described.projections.values() if p.mask is not None),
         *("learns a bias" for mode in running if any("bias" in name for name in mode.learn)),
     }
@@ -140,6 +144,7 @@ def test_the_circuits_made_up_use_all_that_rates_can() -> None:
             "memory_from",
         ),
         *("transport none", "transport exact", "transport sign", "permuted drive", "permuted gate", "permuted error"),
+        *("per target", "per source", "per array", "scaling", "shared"),
         *("layers 2", "layers 3", "layers 4", "phases 1", "phases 2", "phases 3", "learns a bias", "mask"),
         *VARIABLES,
         *FUNCTIONS,

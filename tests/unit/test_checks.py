@@ -51,6 +51,7 @@ B = { source = "d_maps", target = "d_image", connector = "conv", kernel = 3, wei
 
 
 BURSTS = "modes.mirror.noise.y0={law='bursts', amplitude=2.0, dwell='5 ms'}"
+SCALED = 'populations.y1.norm={kind="synaptic_scaling", rate="110 Hz", tau="20 s"}'
 
 
 class Case(NamedTuple):
@@ -121,6 +122,33 @@ CASES = [
     Case("unknown-population", "populations.d1.shares", ("populations.d1.shares=y7",), "no population 'y7'"),
     Case("shared-cells", "populations.d1.shares", ("populations.d1.shares=d0",), "share the cells of forward ones"),
     Case("shared-cells", "populations.d1.shares", ("populations.d1.shares=y0",), r"in layer 0 with shape \(3,\)"),
+    Case(
+        "normalised-bias",
+        "modes.engaged.learn.y1.bias",
+        ("rules.bias.updater.normalise.per=target",),
+        r"y1\.bias has none\. Let it learn by a rule of its own",
+    ),
+    Case(
+        "partly-scaled",
+        "modes.engaged.learn.W1",
+        (
+            SCALED,
+            'projections.V1={source="y0", target="y1", connector="all_to_all", weight={}}',
+        ),
+        r"V1 cannot change here\. List W1, V1, or none",
+    ),
+    Case(
+        "scaled-and-normalised",
+        "modes.engaged.learn.W1",
+        (SCALED, "rules.forward.updater.normalise.per=source"),
+        "keeps the norm of W1, and synaptic scaling of y1 moves it",
+    ),
+    Case(
+        "idle-scaling",
+        "populations.y1.norm",
+        (SCALED, "modes.engaged.learn={}"),
+        "synaptic scaling never acts",
+    ),
     Case("momentum", "rules.forward.updater", ("rules.forward.updater.momentum=0.9",), 'for kind = "sgd"'),
     Case("momentum", "rules.mirror.updater.memory", ("rules.mirror.updater.kind=sgd",), "sgd has a rate"),
     Case(
@@ -521,7 +549,14 @@ CASES = [
         f"{MAX_STEPS + 1} steps once repeated; at most {MAX_STEPS}",
     ),
 ]
-WARNINGS = {"burst-clipped", "unreachable", "no-mirror", "noisy-layer-driven", "noisy-neighbours"}
+WARNINGS = {
+    "burst-clipped",
+    "idle-scaling",
+    "no-mirror",
+    "noisy-layer-driven",
+    "noisy-neighbours",
+    "unreachable",
+}
 
 UNABLE = [
     ("brian2", "code.kind", ("code.kind=zero_mean", "code.beta="), "brian2-rate or reference or torch"),
@@ -545,9 +580,7 @@ UNABLE = [
     ),
     ("torch", "rules.mirror.drive", ("rules.mirror.drive=tanh(pre*post)",), "brian2 or brian2-rate or reference"),
     ("torch", "populations.y1.norm", ('populations.y1.norm={kind="batch_norm"}',), "neuromirror train"),
-    ("brian2", "populations.d1.shares", ("populations.d1.shares=y1",), "brian2-rate or reference or torch"),
     ("torch", "rules.forward.updater.kind", ("rules.forward.updater={kind='sgd', rate=1}",), "neuromirror train"),
-    ("torch", "rules.forward.updater.normalise", ("rules.forward.updater.normalise.per=target",), "No backend"),
 ]
 
 
@@ -583,7 +616,8 @@ def test_every_place_that_reports_a_problem_has_a_case() -> None:
 def test_every_feature_of_a_backend_has_a_case() -> None:
     source = Path(capabilities.__file__).read_text(encoding="utf-8")
     features = len(re.findall(r"\n +yield \(", source))
-    everywhere = {"cells.cell.activation", "projections.B1.connector"}
+    everywhere = {"cells.cell.activation", "projections.B1.connector", "rules.forward.updater.normalise"}
+    everywhere.add("populations.d1.shares")
     assert features == len({path for _, path, *_ in UNABLE} | everywhere)
 
 
@@ -605,12 +639,18 @@ def test_a_backend_refuses_what_it_cannot_run(backend: str, path: str, changes: 
 
 @pytest.mark.parametrize(
     ("lacks", "path", "value"),
-    [("activations", "cells.cell.activation", "relu"), ("connectors", "projections.B1.connector", "all_to_all")],
+    [
+        ("activations", "cells.cell.activation", "relu"),
+        ("connectors", "projections.B1.connector", "all_to_all"),
+        ("normalisations", "rules.forward.updater.normalise", "target"),
+        ("cells", "populations.d1.shares", "shared"),
+    ],
 )
-def test_a_backend_without_an_activation_or_connector_refuses_it(lacks: str, path: str, value: str) -> None:
+def test_a_backend_without_what_all_others_have_refuses_it(lacks: str, path: str, value: str) -> None:
     has: Any = frozenset({"tanh", "one_to_one"})
     poor = dataclasses.replace(BACKENDS["reference"], name="poor", **{lacks: has})
-    problems = unsupported(figure1().description, poor, lambda _: ("circuit.toml", 7))
+    described = figure1("rules.forward.updater.normalise.per=target", "populations.d1.shares=y1").description
+    problems = unsupported(described, poor, lambda _: ("circuit.toml", 7))
     problem = next(one for one in problems if one.path == path)
     assert (problem.file, problem.line) == ("circuit.toml", 7)
     assert (
@@ -808,6 +848,40 @@ def test_a_mode_that_never_settles_is_warned_of_where_cells_spike(length: str, s
 
 def spiking(*changes: str) -> list[tuple[str, str]]:
     return [(problem.name, problem.path) for problem in figure1(*changes).problems("brian2")]
+
+
+SHARED = ("populations.d0.shares=y0", "populations.d1.shares=y1", 'projections.x0.delay="0 ms"')
+ASLEEP = 'schedule=[{mode="mirror", duration="1 s"}]'
+
+
+def test_shared_cells_mirror_where_cells_spike() -> None:
+    assert spiking(*SHARED, ASLEEP) == []
+    assert spiking(*SHARED, ASLEEP, "projections.x0.permutation=[0, 1, 2]") == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        (SHARED, [("taking-turns", "modes.engaged")]),
+        ((SHARED[0], SHARED[2]), [("taking-turns", "modes.engaged")]),
+        ((*SHARED, ASLEEP, 'modes.mirror.on=["W1", "x0", "x1", "B1"]'), [("taking-turns", "modes.mirror")]),
+        ((*SHARED[:2], ASLEEP), [("shared-drive", "projections.x0.delay")]),
+        (
+            (*SHARED, ASLEEP, "projections.x0.permutation=[2, 0, 1]"),
+            [("shared-drive", "projections.x0.permutation")],
+        ),
+        ((*SHARED, ASLEEP, "cells.other={}", "populations.d1.cell=other"), [("shared-kind", "populations.d1")]),
+        (
+            (*SHARED, ASLEEP, 'populations.d1.parameters={tau_m=["20 ms", "30 ms"]}'),
+            [("shared-kind", "populations.d1")],
+        ),
+    ],
+)
+def test_what_shared_cells_cannot_do_is_refused_where_cells_spike(
+    changes: tuple[str, ...], expected: list[tuple[str, str]]
+) -> None:
+    assert [one for one in spiking(*changes) if one[0] != "no-mirror"] == expected
+    assert "brian2" not in able(figure1(*changes).description)
 
 
 @pytest.mark.parametrize("delay", ["1.1e6 s", "1e300 s", "50.0005 s", "3.3 ms", "0.2 ms", "1e-9 s"])

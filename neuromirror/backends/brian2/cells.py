@@ -24,6 +24,8 @@ def cell_values(layout: Layout, plan: Plan) -> dict[str, Any]:
     values = dict[str, Any]()
     own = OwnCells(plan)
     for name, population in plan.description.populations.items():
+        if layout.shared(name):
+            continue
         here, per_unit = layout.cells(name), plan.description.code.cells_per_unit
         cells = cells_of(population, plan.description.cells[population.cell]) * per_unit
         kinds = {cell: _constants(cell, plan, layout.dt_s) for cell in set(cells)}

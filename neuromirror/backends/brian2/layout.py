@@ -14,7 +14,7 @@ from neuromirror.plan import FloatArray, Learner, Plan
 
 @dataclass(frozen=True)
 class Layout:
-    """All populations of a plan as one row of cells, in alphabetical order.
+    """All populations of a plan as one row of cells, in alphabetical order; those that share cells are there once.
 
     Attributes
     ----------
@@ -39,18 +39,23 @@ class Layout:
     @cached_property
     def size(self) -> int:
         """Number of all cells."""
-        return sum(self.plan.sizes.values())
+        return sum(size for name, size in self.plan.sizes.items() if not self.shared(name))
+
+    def shared(self, population: str) -> bool:
+        """Return whether a population's cells are those of another, which carry both signals (8.1)."""
+        return self.plan.description.populations[population].shares is not None
 
     @cached_property
     def _starts(self) -> dict[str, int]:
         starts, start = {}, 0
         for name, size in sorted(self.plan.sizes.items()):
-            starts[name], start = start, start + size
+            if not self.shared(name):
+                starts[name], start = start, start + size
         return starts
 
     def cells(self, population: str) -> slice:
         """Return which cells are those of a population."""
-        start = self._starts[population]
+        start = self._starts[self.plan.description.populations[population].shares or population]
         return slice(start, start + self.plan.sizes[population])
 
     @cached_property

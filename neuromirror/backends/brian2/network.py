@@ -15,6 +15,7 @@ from neuromirror.backends.brian2 import equations
 from neuromirror.backends.brian2.cells import cell_values
 from neuromirror.backends.brian2.drives import CELL_NAMES, SYNAPSE_NAMES, run_drive
 from neuromirror.backends.brian2.grid import Grid
+from neuromirror.backends.brian2.homeostasis import LAST, Homeostasis
 from neuromirror.backends.brian2.layout import Layout
 from neuromirror.backends.brian2.noises import Noises
 from neuromirror.backends.brian2.own_cells import OwnCells
@@ -23,6 +24,12 @@ from neuromirror.plan import Learner, Plan
 
 SCHEDULE = ["start", "groups", "thresholds", "resets", "synapses", "end"]
 """Resets before synapses: a relay's strong synapse would otherwise be wiped out by the reset of the same step."""
+
+FOLLOW, LEARN, KEEP = 0, 1, 2
+WINDOW = KEEP + LAST + 1
+OPEN, SNAPSHOT = WINDOW + 1, WINDOW + 2
+"""The order of what happens at a tick: baselines move, rules apply, homeostasis acts (in several places), a window
+begins, projections open, and states are recorded."""
 
 RELAY_THRESHOLDS = 3.0
 """What a spike of a drive projection adds to its target, in distances from rest to threshold: it always fires it."""
@@ -62,6 +69,7 @@ class SpikingNetwork:
     plan: Plan
     points: int
     layout: Layout = field(init=False)
+    homeostasis: Homeostasis = field(init=False)
     cells: Any = field(init=False)
     arrays: dict[str, Any] = field(init=False, default_factory=dict)
     tables: dict[str, Any] = field(init=False, default_factory=dict)
@@ -70,6 +78,7 @@ class SpikingNetwork:
 
     def __post_init__(self) -> None:
         self.layout = Layout(self.plan, self.plan.description.time.dt.s)
+        self.homeostasis = Homeostasis(self.layout)
         b2.defaultclock.dt = self.layout.dt_s * b2.second
         for name, values in table_values(self.layout, self.plan).items():
             dt_s = self.grid.tick_s if name.startswith(OVER_TIME) else 1.0
@@ -81,7 +90,8 @@ class SpikingNetwork:
         self._build_axons()
         self._build_rules()
         self.clipped = self._monitor(self.cells, "clipped", "snapshots_clipped")
-        parts = [self.cells, self.spikes, self.clipped, *self.arrays.values(), *self.monitors.values()]
+        more = self.homeostasis.build(self.cells, self.arrays, KEEP, self.grid.tick_s * b2.second)
+        parts = [self.cells, self.spikes, self.clipped, *self.arrays.values(), *self.monitors.values(), *more]
         parts += [part for part in (self.axons, self.common) if part is not None]
         self.network = b2.Network(*parts)
         self.network.schedule = SCHEDULE
@@ -111,7 +121,7 @@ class SpikingNetwork:
         own, noises = OwnCells(self.plan), Noises(self.layout, self.plan)
         self.cells = b2.NeuronGroup(
             self.layout.size,
-            own.model(equations.CELLS + noises.model() + extra),
+            own.model(equations.CELLS + noises.model() + extra + self.homeostasis.model()),
             threshold=noises.threshold(own.threshold("v > v_threshold")),
             reset=own.reset(equations.RESET),
             refractory=noises.refractory,  # pyright: ignore[reportArgumentType]
@@ -128,9 +138,10 @@ class SpikingNetwork:
         )
         for name, values in cell_values(self.layout, self.plan).items():
             setattr(self.cells, name, values)
-        self.common = noises.link(self.cells, self.tables, self.grid.tick_s)
+        tick = self.grid.tick_s * b2.second
+        self.common = noises.link(self.cells, self.tables, tick=tick, order=WINDOW)
         code = equations.WINDOW + noises.window()
-        self.cells.run_regularly(code, dt=self.grid.tick_s * b2.second, order=2, name="window")
+        self.cells.run_regularly(code, dt=tick, order=WINDOW, name="window")
 
     def _build_weights(self, name: str) -> None:
         projection = self.plan.description.projections[name]
@@ -156,7 +167,7 @@ class SpikingNetwork:
             code = f"on_now = transmits_{name}(mode_of(t)*second)\n"
             if name in self.layout.learners:
                 code += f"cancel_post += on_now*w*{self.plan.beta!r}\n"
-            synapses.run_regularly(code, dt=self.grid.tick_s * b2.second, order=3, name=f"open_weights_{name}")
+            synapses.run_regularly(code, dt=self.grid.tick_s * b2.second, order=OPEN, name=f"open_weights_{name}")
 
     def _build_axons(self) -> None:
         """Join all cross-projections, and the axons that bring the compared signal, in one object."""
@@ -197,12 +208,14 @@ class SpikingNetwork:
         self.axons.run_regularly(
             "on_now = axon_on(mode_of(t)*second, row)\ncrosses = axon_crosses(mode_of(t)*second, row)",
             dt=self.grid.tick_s * b2.second,
-            order=3,
+            order=OPEN,
             name="open_axons",
         )
 
     def _axon_rows(self, name: str) -> list[_Axon]:
         projection = self.plan.description.projections[name]
+        if self.layout.shared(projection.target):
+            return []  # no axon is needed to bring cells their own signal
         modes = [self.plan.modes[mode] for mode in self.layout.scheduled]
         on = [float(name in self.plan.description.modes[mode.name].on) for mode in modes]
         crosses = [float(any(axons.name == name for axons in mode.cross.values())) for mode in modes]
@@ -227,17 +240,19 @@ class SpikingNetwork:
                 for beta in ("beta", "error_beta")
                 for k in range(len(self.layout.scheduled))
             )
-            self.cells.run_regularly(follow, dt=tick, order=0, name="follow_baselines")
+            self.cells.run_regularly(follow, dt=tick, order=FOLLOW, name="follow_baselines")
         for number, (name, learners) in enumerate(self.layout.learners.items()):
             if name in self.arrays:
-                code = _update(number, "w", learners, SYNAPSE_NAMES, dale=self.plan.dale)
-                run_drive(self.arrays[name], code, dt=tick, order=1, name=f"learn_weights_{name}")
+                shared = self.layout.shared(learners[0].target)
+                names = {**SYNAPSE_NAMES, "cross": SYNAPSE_NAMES["post"]} if shared else SYNAPSE_NAMES
+                code = _update(number, "w", learners, names, dale=self.plan.dale)
+                run_drive(self.arrays[name], code, dt=tick, order=LEARN, name=f"learn_weights_{name}")
                 self.monitors[name] = self._monitor(self.arrays[name], "w", f"snapshots_weights_{name}")
             else:
                 code = _update(number, "b", learners, CELL_NAMES)
                 here = self.layout.cells(learners[0].target)
                 mine, label = self.cells[here.start : here.stop], f"learn_bias_{learners[0].target}"
-                run_drive(mine, code, dt=tick, order=1, name=label)
+                run_drive(mine, code, dt=tick, order=LEARN, name=label)
                 if BIASES not in self.monitors:
                     self.monitors[BIASES] = self._monitor(self.cells, "b", "snapshots_bias")
 
@@ -251,7 +266,7 @@ class SpikingNetwork:
     def _monitor(self, source: Any, variable: str, name: str) -> Any:
         interval_s = self.snapshot_ticks * self.grid.tick_s
         return b2.StateMonitor(
-            source, variable, record=True, dt=interval_s * b2.second, when="start", order=4, name=name
+            source, variable, record=True, dt=interval_s * b2.second, when="start", order=SNAPSHOT, name=name
         )
 
     @cached_property

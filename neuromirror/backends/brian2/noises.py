@@ -124,7 +124,7 @@ class Noises:
             code += "drive = drive + unit_current*burst\n"
         return code
 
-    def link(self, cells: Any, tables: dict[str, Any], tick_s: float) -> Any:
+    def link(self, cells: Any, tables: dict[str, Any], *, tick: Any, order: int) -> Any:
         """Join the cells to what they have in common, and return its Brian2 object; None where there is nothing."""
         if not self.correlated:
             return None
@@ -132,7 +132,7 @@ class Noises:
             len(self.correlated), COMMON, method=_common_step, namespace=dict(tables), name="common_noise"
         )
         common.first = np.array([self.layout.cells(name).start for name in self.correlated])
-        common.run_regularly(COMMON_WINDOW, dt=tick_s * b2.second, order=2, name="common_window")
+        common.run_regularly(COMMON_WINDOW, dt=tick, order=order, name="common_window")
         source = np.zeros(self.layout.size, dtype=int)
         for number, name in enumerate(self.correlated):
             source[self.layout.cells(name)] = number

@@ -95,6 +95,11 @@ class Brian2RateEngine:
         else:  # what a mask leaves out stays 0
             self._arrays[learner.name].flat[self.plan.synapses(learner.name)] = learned
 
+    def scale(self, name: str, factors: FloatArray) -> None:
+        """Multiply all weights of each target cell by its factor."""
+        with np.errstate(all="ignore"):
+            self._arrays[name] *= factors[:, None]
+
     def refresh(self) -> None:
         """Make every transported B of its W."""
         self._arrays = transport(self.plan, self._arrays, self._magnitudes)

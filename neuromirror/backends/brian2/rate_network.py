@@ -10,6 +10,7 @@ import numpy as np
 
 from neuromirror.backends.brian2 import rate_equations
 from neuromirror.backends.brian2.drives import CELL_NAMES, SYNAPSE_NAMES, run_drive
+from neuromirror.backends.brian2.normalise import Normaliser
 from neuromirror.backends.brian2.rate_equations import Arrival, Equations
 from neuromirror.backends.brian2.runtime import stop_if_interrupted
 from neuromirror.plan import Learner, ModePlan, Plan
@@ -68,9 +69,20 @@ class RateNetwork:
     def _learning(self) -> set[str]:
         return {learner.name for learner in self.mode.learners}
 
+    @property
+    def _normalisers(self) -> dict[str, tuple[str, Normaliser]]:
+        """What scales each array, and the population in which its squares are added up."""
+        found = {}
+        for one in self.mode.learners:
+            if one.normalisation is not None and one.source is not None:
+                end = one.source if one.normalisation.per == "source" else one.target
+                found[one.name] = end, Normaliser(tag=one.name, normalisation=one.normalisation)
+        return found
+
     def _build_cells(self, name: str, settling: Equations, seeing: Equations) -> None:
         arriving = "".join(f"{arrival.variable} : 1\n" for arrival in (*settling.arrivals, *seeing.arrivals))
         learner = rate_equations.learner("b") if f"{name}.bias" in self._learning else ""
+        learner += "".join(normaliser.model() for end, normaliser in self._normalisers.values() if end == name)
         self.cells[name] = b2.NeuronGroup(
             self.plan.sizes[name],
             rate_equations.CELLS + arriving + seeing.model + learner,
@@ -111,6 +123,10 @@ class RateNetwork:
         holder = self.holder(learner.name)
         run_drive(holder, rate_equations.add_up(variable, drive), when=add_up(learner))
         holder.run_regularly(rate_equations.update(variable, dale=dale), when=update(learner))
+        if learner.name in self._normalisers:
+            end, normaliser = self._normalisers[learner.name]
+            every = slice(0, self.plan.sizes[end])
+            self._axons += normaliser.build(holder, self.cells[end], every, 1, when=update(learner))
 
     def _prepared(self) -> dict[str, list[Any]]:
         """Have Brian2 sort and prepare all objects; return them by slot.

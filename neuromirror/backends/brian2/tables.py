@@ -10,10 +10,11 @@ import math
 import numpy as np
 
 from neuromirror.backends.brian2.grid import Grid
+from neuromirror.backends.brian2.homeostasis import homeostasis_tables
 from neuromirror.backends.brian2.layout import Layout
 from neuromirror.backends.brian2.noises import Noises
 from neuromirror.backends.stimulus import Stimulus
-from neuromirror.plan import FloatArray, Plan
+from neuromirror.plan import FloatArray, ModePlan, Plan
 
 OVER_TIME = ("mode_of", "clears", "row_of_tick", "update_", "follow_", "ended_", "burst_")
 """What the names of tables over time begin with."""
@@ -41,7 +42,7 @@ def table_values(layout: Layout, plan: Plan) -> dict[str, FloatArray]:
             {m.name: {p: n.sd for p, n in m.noise.items() if n.law == "gaussian"} for m in modes}
         ),
         "gates": layout.per_cell({m.name: dict.fromkeys(m.gates, 1.0) for m in modes}),
-        "default_biases": 1.0 - layout.per_cell({m.name: dict.fromkeys(m.drives, 1.0) for m in modes}),
+        "default_biases": 1.0 - layout.per_cell({m.name: dict.fromkeys(_relays(layout, m), 1.0) for m in modes}),
         "bias_on": np.array([float(mode.bias_on) for mode in modes]),
         "cancels": _cancels(layout, plan),
         **Noises(layout, plan).tables(),
@@ -53,6 +54,7 @@ def table_values(layout: Layout, plan: Plan) -> dict[str, FloatArray]:
         keep, steps = update_tables(layout.grid, name, [one.rule.name for one in learners])
         values[f"update_{number}_keep"] = keep
         values |= {f"update_{number}_step_{k}": step for k, step in enumerate(steps)}
+    values |= homeostasis_tables(layout.grid, layout)
     if plan.description.code.estimate is not None:
         values |= follow_tables(layout.grid, layout.scheduled)
     return values
@@ -65,6 +67,11 @@ def signal_kick(kind: str, tau_s: float, dt_s: float) -> float:
     be dt/2τ too high, and products of two signals about a given baseline biased by the square of that.
     """
     return 1 / tau_s if kind == "count" else -math.expm1(-dt_s / tau_s) / dt_s
+
+
+def _relays(layout: Layout, mode: ModePlan) -> list[str]:
+    """Return the populations that fire when they are driven, and rarely by themselves."""
+    return [name for name in mode.drives if not layout.shared(name)]
 
 
 def _cancels(layout: Layout, plan: Plan) -> FloatArray:

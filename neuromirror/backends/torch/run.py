@@ -77,7 +77,9 @@ class TorchEngine:
             updated = updated.clamp(min=0.0)
         if learner.name in self._masks:
             updated = torch.where(self._masks[learner.name] > 0, updated, 0.0)
-        self._arrays[learner.name] = updated
+        self._arrays[learner.name] = (
+            updated if learner.normalisation is None else learner.normalisation.normalised(updated)
+        )
 
     def _seen(self, mode: ModePlan, learner: Learner, beta: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return what the synapses of an array see."""
@@ -96,6 +98,10 @@ class TorchEngine:
             noise = self._noise.get(learner.source, torch.zeros_like(pre))
             seen |= {"pre": pre, "beta_pre": beta[learner.source], "noise_pre": noise}
         return seen
+
+    def scale(self, name: str, factors: FloatArray) -> None:
+        """Multiply all weights of each target cell by its factor."""
+        self._arrays[name] = self._arrays[name] * self._tensor(factors)[:, None]
 
     def refresh(self) -> None:
         """Make every transported B of its W."""

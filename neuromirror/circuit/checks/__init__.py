@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 from neuromirror.circuit.checks.cells import check_cells, check_code, check_populations
 from neuromirror.circuit.checks.context import Context, Path
+from neuromirror.circuit.checks.homeostasis import check_homeostasis, check_scaling
 from neuromirror.circuit.checks.modes import COMPARE, check_mirroring, check_modes, check_reach
 from neuromirror.circuit.checks.noise import check_noise
 from neuromirror.circuit.checks.own_cells import check_own_cells
@@ -33,6 +34,7 @@ _SECTIONS = (
     check_rules,
     check_modes,
     check_noise,
+    check_homeostasis,
     check_stimulus,
     check_schedule,
 )
@@ -64,6 +66,7 @@ def check(
     yield from found
     if not found and not dropped:  # what is missing may be missing because of another problem
         yield from check_mirroring(context)
+        yield from check_scaling(context)
         yield from check_reach(context)
 
 
