@@ -62,12 +62,14 @@ class NoiseSource:
         counts_of_unit = self._plan.unit_Hz * mode.window_s
         expected = self._plan.beta * counts_of_unit
         counts = self._streams[name].poisson(expected, (examples, self._plan.sizes[name]))
-        return (counts - expected) / counts_of_unit
+        return np.asarray((counts - expected) / counts_of_unit, dtype=np.float64)
 
 
 def _unit(law: str, stream: np.random.Generator, shape: tuple[int, int]) -> FloatArray:
     """Return independent draws of mean zero and unit variance."""
-    return stream.standard_normal(shape) if law == "gaussian" else 2.0 * stream.integers(0, 2, size=shape) - 1.0
+    if law == "gaussian":
+        return stream.standard_normal(shape)
+    return np.asarray(2.0 * stream.integers(0, 2, size=shape) - 1.0, dtype=np.float64)
 
 
 def dwell_windows(mode: ModePlan, noise: Noise) -> int:
