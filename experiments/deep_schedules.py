@@ -4,8 +4,13 @@ Claim     In a ResNet-20 one noisy layer at a time and every second layer bring 
           sampling allows, across shortcuts too. With all layers noisy at once, or one noisy input that drives the rest
           through batch norm, the angles come to a floor: signals that other layers drive are not white.
 Command   python -m experiments.deep_schedules (--quick: fewer examples, one seed)
-Takes     {takes}
-Expected  {expected}
+Takes     3 minutes on one core.
+Expected  median angle of the B of each part in degrees, mean of seeds 0 to 2, after 256 and 1,024 examples a turn:
+                                    layer1       layer2       layer3       head
+              one layer at a time    1.6   .8     4.5  2.3    12.8  6.4    26.4 13.7
+              every second layer     1.6   .8     4.5  2.3    12.8  6.4    26.4 13.7
+              all at once           14.9 14.9    17.3 16.5    22.7 19.5    26.4 13.8
+              one noisy input       28.7 28.7    36.6 36.5    41.6 41.0    50.7 49.0
 """
 
 from __future__ import annotations
@@ -37,7 +42,7 @@ EXAMPLES = 64
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the experiment and print what it found."""
     chosen = options(__doc__, argv, quick="fewer examples, one seed")
-    turns, seeds = (4, 1) if chosen.quick else (64, 3)
+    turns, seeds = (4, 1) if chosen.quick else (16, 3)
     print(f"{'':20} angle of B to Wᵀ in degrees after {turns // 4 * EXAMPLES} and {turns * EXAMPLES} examples")
     for schedule, name in SCHEDULES.items():
         early, late = zip(*(mirrored(schedule, turns, seed) for seed in range(seeds)), strict=True)
