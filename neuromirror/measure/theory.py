@@ -189,7 +189,7 @@ def normalisation_floor_deg(W: ArrayLike, per: str) -> float:
         raise RequestError(f"weights of shape {weights.shape}: expected a matrix with a number that is not 0.")
     if axes[per] is None:
         return 0.0
-    norms = np.linalg.norm(weights / np.abs(weights).max(), axis=axes[per])
+    norms = np.sqrt(((weights / np.abs(weights).max()) ** 2).sum(axis=axes[per], keepdims=True)).ravel()
     norms = norms[norms > 0]  # what has no direction stays 0
     return math.degrees(math.acos(min(1.0, float(norms.mean() / math.sqrt((norms**2).mean())))))
 
