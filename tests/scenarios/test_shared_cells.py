@@ -10,6 +10,7 @@ import pytest
 
 import neuromirror as nm
 from experiments.in_memory import simulate
+from neuromirror.backends.base import Options
 from neuromirror.measure import angle_deg
 from neuromirror.rules.updater import PlainUpdater
 
@@ -46,7 +47,7 @@ def test_b_learns_from_what_the_forward_cells_fire(tmp_path: Path) -> None:
 
 def test_shared_cells_learn_the_direction(tmp_path: Path) -> None:
     """Of 3→2 cells after 40 s; of the seeds 0 to 2 the median. Without a delay mirroring takes 1.7 times as long."""
-    options = nm.backends.base.Options(points=1)
+    options = Options(points=1)
     runs = nm.run_seeds(asleep("40 s"), seeds=range(3), options=options, out=tmp_path / "runs", figures=False)
     assert np.median([angle_deg(run.weights("B1"), run.weights("W1")) for run in runs]) < 10.0
 
