@@ -204,7 +204,7 @@ def test_without_dales_law_weights_may_become_negative() -> None:
 
 @pytest.mark.parametrize("transport", ["exact", "sign"])
 def test_transported_feedback_is_that_between_units(transport: str) -> None:
-    code = {"kind": "push_pull", "dale": True}
+    code = {"kind": "push_pull", "dale": transport == "exact"}
     changes = {"projections.B1.transport": transport, "modes.mirror.learn": {}}
     circuit = circuit_of(code, [5, 4]).with_values(changes)
     plan = make_plan(circuit, 0)
