@@ -1,10 +1,15 @@
 """Lag and noise of B: which of the two costs a weight mirror its accuracy.
 
-Claim     Noise that is new in every step, of 5° in every B of a ResNet-20, costs nothing. A B without any noise that is
-          the average over Wᵀ with a memory of two steps, an angle of half a degree but in the last layer, costs points.
+Claim     Noise that is new in every step, of 5° in every B of a ResNet-20, costs no training error. A B without any noise
+          that averages over Wᵀ and forgets half in each step costs points of it, although it is within a degree of Wᵀ but
+          in the last layer: the B of all layers lag in concert.
 Command   python -m experiments.lag --data DIR (--quick: a few steps on digits; --seeds)
-Takes     {takes}
-Expected  {expected}
+Takes     12 minutes a seed on one core.
+Expected  CIFAR-10 as JPEG files, peak rate .4, seed 0; other seeds differ from it by about a point:
+              backprop            training error 21.9%, validation error 32.5%
+              noise of 5°         training error 21.5%, validation error 34.3%
+              memory              training error 24.2%, validation error 33.9%
+              noise and memory    training error 22.5%, validation error 33.5%
 """
 
 from __future__ import annotations

@@ -10,7 +10,6 @@ import pytest
 from experiments.section import section
 from neuromirror.backends.base import Options, Snapshot
 from neuromirror.backends.brian2.run import backend
-from neuromirror.backends.brian2.tables import signal_kick
 from neuromirror.measure import correlation_time_s
 from neuromirror.plan import make_plan
 
@@ -58,13 +57,6 @@ def test_independent_poisson_cells_teach_b_nothing(signal: str, estimated: bool)
     bound = 5 * variance * math.sqrt(max(tau_s, 20e-3) / (100 * 3.9))
     assert abs(last.arrays["B1"].mean()) < bound
     assert bound < BETA**2 * DT_S / tau_s
-
-
-@pytest.mark.parametrize("tau_s", [2e-3, 7e-3, 20e-3])
-def test_the_mean_of_a_signal_is_the_rate(tau_s: float) -> None:
-    steps = math.exp(-DT_S / tau_s) ** np.arange(100_000)
-    assert BETA_HZ * DT_S * signal_kick("trace", tau_s, DT_S) * steps.sum() == pytest.approx(BETA_HZ, rel=1e-9)
-    assert BETA_HZ * tau_s * signal_kick("count", tau_s, DT_S) == pytest.approx(BETA_HZ, rel=1e-12)
 
 
 @pytest.mark.parametrize(("signal", "sampled_s"), [("count", 20e-3), ("trace", 2.5e-3)])

@@ -49,7 +49,7 @@ def test_mirror_mode(target: str, before_s: float, tmp_path: Path) -> None:
     circuit = nm.load("figure1", [f'schedule=[{before}{{mode="mirror", duration="2 s"}}]'])
     run = nm.run(circuit, seed=4, target=target, out=tmp_path / "run", figures=False)
     first_step, start = round(before_s / DT_S), 0.0 if before_s else BETA  # counts before leave nothing behind
-    kick = (1 - math.exp(-DT_S / 7e-3)) / (DT_S * UNIT_HZ)
+    kick = 1 / (7e-3 * UNIT_HZ)
     added = (kicks(run, name, kick, first_step + windows * window_steps)[first_step:] for name in ("d1", "d0"))
     pre, post = (traces(one, 7e-3, window_steps, start) for one in added)
     updater = PlainUpdater(decay=DECAY, memory=60.0, memory_from=0.5)

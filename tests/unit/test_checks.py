@@ -113,7 +113,7 @@ CASES = [
     Case(
         "transport",
         "projections.B1.transport",
-        ("code={kind='push_pull', dale=true, beta='100 Hz'}", "projections.B1.transport=sign"),
+        ("code={kind='push_pull', dale=true, beta='100 Hz'}", "projections.B1.transport=sign", "modes.mirror.learn={}"),
         "all weights have one sign",
     ),
     Case(

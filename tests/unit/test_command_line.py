@@ -387,13 +387,14 @@ def test_run_prints_one_json_object_as_its_last_line(call: Call, folder: Path) -
     assert 0 < result["matrix_angles_deg"]["B1"] < 60
     assert json.loads((folder / "run" / "manifest.json").read_text())["summary"]["gain"] == result["gain"]
 
-    *told, figures, _, last = outcome.out.splitlines()[:4] + outcome.out.splitlines()[-1:]
+    *told, figures, _, last = outcome.out.splitlines()[:5] + outcome.out.splitlines()[-1:]
     assert told[0].startswith("seed 5  angle of B1 to its Wᵀ: ")
     assert re.search(r"° before, .*° after 1 s of mirror mode, .*° after 0\.2 s of engaged mode; gain ", told[0])
     before, after = (result[f"matrix_angles_{when}deg"]["B1"] for when in ("before_", ""))
     assert f"Wᵀ: {before:.1f}° before, " in told[0]
     assert f" {after:.1f}° after 0.2 s of engaged mode; gain {result['gain']['B1']:.3g}" in told[0]
-    assert told[1] == "record   run"
+    assert told[1].startswith("seed 5  most clipped at zero rate: ")
+    assert told[2] == "record   run"
     assert figures == f"figure   {Path('run') / 'figures' / 'alignment.png'}"
     assert json.loads(last) == result
     assert (folder / "run" / "figures" / "weights.png").is_file()

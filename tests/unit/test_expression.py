@@ -180,7 +180,8 @@ def test_what_brian2_is_handed_is_the_drive_under_other_names(
     assert names - set(FUNCTIONS) == {f"my_{name}" for name in drive.names}
     mild: dict[str, Any] = {**FUNCTIONS, "exp": math.atan, "sqrt": math.cbrt}  # defined for all numbers, and small
     expected = computed(lambda: drive.evaluate(values, mild))
-    assert eval(text, {}, {**mild, **{f"my_{name}": x for name, x in values.items()}}) == expected
+    found = eval(text, {}, {**mild, **{f"my_{name}": x for name, x in values.items()}})
+    assert found == expected or (math.isnan(found) and math.isnan(expected))  # of 0·∞, which numbers near 0 come to
 
 
 @given(SEPARABLE, st.integers(0, 2**32))

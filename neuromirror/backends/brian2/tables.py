@@ -35,7 +35,7 @@ def table_values(layout: Layout, plan: Plan) -> dict[str, FloatArray]:
         "ended_steps": ended_table(layout.grid),
         **stimulus,
         "signal_decays": np.array([1.0 if kind == "count" else math.exp(-dt_s / tau) for kind, tau in kinds]),
-        "signal_kicks": np.array([signal_kick(kind, tau, dt_s) / plan.unit_Hz for kind, tau in kinds]),
+        "signal_kicks": np.array([1 / (tau * plan.unit_Hz) for _, tau in kinds]),
         "noise_decays": noise_decays,
         "noise_kicks": np.sqrt(1 - noise_decays**2),
         "noise_sds": layout.per_cell(
@@ -58,15 +58,6 @@ def table_values(layout: Layout, plan: Plan) -> dict[str, FloatArray]:
     if plan.description.code.estimate is not None:
         values |= follow_tables(layout.grid, layout.scheduled)
     return values
-
-
-def signal_kick(kind: str, tau_s: float, dt_s: float) -> float:
-    """Return what a spike adds to its cell's signal, in Hz, so that the signal's mean is the rate.
-
-    A count takes 1/window. A trace, read at the end of a time step, takes (1 − e^(−dt/τ))/dt: with 1/τ its mean would
-    be dt/2τ too high, and products of two signals about a given baseline biased by the square of that.
-    """
-    return 1 / tau_s if kind == "count" else -math.expm1(-dt_s / tau_s) / dt_s
 
 
 def _relays(layout: Layout, mode: ModePlan) -> list[str]:
