@@ -1,8 +1,8 @@
 """Lag and noise of B: which of the two costs a weight mirror its accuracy.
 
-Claim     Noise that is new in every step, of 5° in every B of a ResNet-20, costs no training error. A B without any noise
-          that averages over Wᵀ and forgets half in each step costs points of it, although it is within a degree of Wᵀ but
-          in the last layer: the B of all layers lag in concert.
+Claim     Noise that is new in every step, of 5° in every B of a ResNet-20, costs no training error. A B without noise
+          that averages over Wᵀ and forgets half in each step costs points of it, although it is within a degree of Wᵀ
+          but in the last layer: the B of all layers lag in concert.
 Command   python -m experiments.lag --data DIR (--quick: a few steps on digits; --seeds)
 Takes     12 minutes a seed on one core.
 Expected  CIFAR-10 as JPEG files, peak rate .4, seed 0; other seeds differ from it by about a point:
