@@ -30,7 +30,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import neuromirror as nm
-from experiments.section import section
+from experiments.section import section, stated
 from neuromirror.backends.noise import burst_code, dwell_windows
 from neuromirror.figures.style import BLUE, GREY, VERMILLION, context, save
 from neuromirror.measure import (
@@ -189,11 +189,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     found = {}
     for design in DESIGNS[2::3] if options.quick else DESIGNS:
         found[design.name] = one = measure(design, seeds=seeds, length=length)
-        tau = median_interval(one.tau_ms)
         print(
             design.name.ljust(26),
             f"angle {np.median(one.angles_deg):5.2f}°  law {np.median(one.laws_deg):5.2f}°",
-            f"τ {tau.estimate:5.1f} ms ({tau.low:.1f} to {tau.high:.1f})  law {np.median(one.law_ms):5.1f} ms",
+            f"τ {stated(one.tau_ms, ' ms')}  law {np.median(one.law_ms):5.1f} ms",
             f"rate {one.rate_Hz:5.1f} Hz  spikes in τ {one.spikes:.2f}",
             "" if math.isnan(one.strong_ms) else f"strong probes {one.strong_ms:.1f} ms",
             sep="  ",
