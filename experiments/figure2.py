@@ -11,7 +11,7 @@ Expected  CIFAR-10 as JPEG files, seeds 0 to 4, test error and its difference fr
               feedback alignment, rate .05    56.15%   +23.65 (+21.82 to +25.48)
           Validation error in % by peak learning rate, of one seed (of two: backprop at .2 and .4):
               backprop              36.3 at .05, 35.4 at .1, 32.8 at .2, 33.4 at .4, diverges at .8
-              weight mirror         33.1 at .2, 33.3 at .4
+              weight mirror         34.3 at .1, 33.1 at .2, 33.3 at .4
               sign-symmetry         49.7 at .025, 47.4 at .05, 47.6 at .1, 47.6 at .2
               feedback alignment    56.9 at .025, 55.1 at .05, 57.0 at .1, 73.1 at .2
 """
