@@ -313,7 +313,7 @@ def transport(
         if plan.description.projections[name].transport == "exact":
             changed[name] = transposed * 1.0  # an array of its own
         else:
-            changed[name] = with_signs(magnitudes[name], transposed)
+            changed[name] = with_signs(magnitudes[name], plan.coding.signs(transposed))
         if name in masks:
             changed[name] = changed[name] * masks[name]
     return changed

@@ -33,6 +33,10 @@ class Single:
         """Return the size that each weight of cells can have, whichever its sign, where units have these weights."""
         return of_units
 
+    def signs(self, of_cells: Any) -> Any:
+        """Return an array of the signs that weights of cells need, for units to have the signs of these weights."""
+        return of_cells
+
     def unit_weights(self, of_cells: Any) -> Any:
         """Return the weights of units, (target, source), that these weights of cells amount to."""
         return of_cells
@@ -82,6 +86,15 @@ class PushPull(Single):
     def magnitudes(self, of_units: Any) -> Any:
         """Return the size of each weight of units, for all four weights of cells that it may be found in."""
         return np.tile(np.abs(of_units), (2, 2))
+
+    def signs(self, of_cells: Any) -> Any:
+        """Return where each weight of units is found in those of cells by its sign: positive numbers there, else 0."""
+        units = self.unit_weights(of_cells)
+        m, n = units.shape
+        found = of_cells * 1.0  # an array of its own
+        found[:m, :n] = found[m:, n:] = units * (units > 0)
+        found[:m, n:] = found[m:, :n] = -units * (units < 0)
+        return found
 
     def unit_weights(self, of_cells: Any) -> Any:
         """Return half the sum of ON→ON and OFF→OFF, less half that of ON→OFF and OFF→ON.

@@ -22,7 +22,7 @@ from neuromirror.backends.torch.run import TorchEngine
 from neuromirror.dynamics.codes import PushPull
 from neuromirror.measure import angle_deg
 from neuromirror.measure.theory import rate_angle_deg
-from neuromirror.plan import Plan, make_plan
+from neuromirror.plan import Plan, make_plan, with_signs
 from neuromirror.rules.updater import Step
 
 Tables = dict[str, Any]
@@ -211,6 +211,18 @@ def test_transported_feedback_is_that_between_units(transport: str) -> None:
     B, W = (plan.coding.unit_weights(plan.initial_arrays()[name]) for name in ("B1", "W1"))
     expected = W.T if transport == "exact" else np.abs(plan.drawn_arrays()["B1"]) * np.sign(W.T)
     np.testing.assert_allclose(B, expected, rtol=0, atol=1e-15)
+
+
+@given(seed=numbers, shape=st.tuples(st.integers(1, 4), st.integers(1, 4)))
+def test_signs_are_those_between_units_whatever_both_cells_share(seed: int, shape: tuple[int, int]) -> None:
+    """Rules may leave all four weights of a pair of units above zero; the sign between units is one all the same."""
+    rng, coding = np.random.default_rng(seed), PushPull(1.0)
+    W, sizes = rng.standard_normal(shape), np.abs(rng.standard_normal(shape))
+    learned = coding.weights(W) + rng.random((2 * shape[0], 1))
+    for cells in (learned, torch.as_tensor(learned)):
+        found = np.asarray(with_signs(coding.magnitudes(sizes), np.asarray(coding.signs(cells))))
+        assert found.min() >= 0
+        np.testing.assert_allclose(coding.unit_weights(found), sizes * np.sign(W), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("backend", RATE_BACKENDS)
