@@ -36,6 +36,7 @@ from neuromirror.figures.style import BLUE, GREY, VERMILLION, context, save
 from neuromirror.measure import (
     correlated_angle_deg,
     median_interval,
+    passed_correlation,
     phase_signals,
     probed_part,
     probing_law,
@@ -140,8 +141,8 @@ def _law_s(circuit: nm.Circuit, run: Run, duration_s: float) -> tuple[float, flo
     lower, upper = phase_signals(run, "d0"), phase_signals(run, "d1")
     if noise.law != "bursts":
         law = sampling_law(run, "B1")
-        correlations = np.corrcoef(lower.T)[~np.eye(LOWER, dtype=bool)]
-        common = correlated_angle_deg(LOWER, max(0.0, float(correlations.mean()))) if noise.correlation else 0.0
+        passed = passed_correlation(lower, upper, run.weights("W1"), LAGS) if noise.correlation else 0.0
+        common = correlated_angle_deg(LOWER, max(0.0, passed))
         return law.tau_c_s / law.r_squared + math.tan(math.radians(common)) ** 2 * duration_s / LOWER, math.nan
     plan = make_plan(circuit, run.manifest.seed)
     mode = plan.modes["mirror"]

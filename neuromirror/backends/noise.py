@@ -6,6 +6,7 @@ import math
 from collections import Counter
 
 import numpy as np
+from numpy.typing import NDArray
 
 from neuromirror import seeds
 from neuromirror.circuit.description import Noise
@@ -47,9 +48,10 @@ class NoiseSource:
         if not rho:
             return own
         if noise.law == "gaussian":
-            return math.sqrt(1 - rho) * own + math.sqrt(rho) * common.standard_normal((examples, 1))
+            shared = common.standard_normal((examples, 1))
+            return np.asarray(math.sqrt(1 - rho) * own + math.sqrt(rho) * shared, dtype=np.float64)
         drawn = common.random((examples, 1 + size))
-        return np.where(drawn[:, 1:] < math.sqrt(rho), 2.0 * (drawn[:, :1] < 0.5) - 1.0, own)
+        return np.where(drawn[:, 1:] < math.sqrt(rho), _signs(drawn[:, :1] < 0.5), own)
 
     def _bursts(self, mode: ModePlan, name: str, noise: Noise, examples: int) -> FloatArray:
         first = self._shown[mode.name, name]
@@ -67,9 +69,11 @@ class NoiseSource:
 
 def _unit(law: str, stream: np.random.Generator, shape: tuple[int, int]) -> FloatArray:
     """Return independent draws of mean zero and unit variance."""
-    if law == "gaussian":
-        return stream.standard_normal(shape)
-    return np.asarray(2.0 * stream.integers(0, 2, size=shape) - 1.0, dtype=np.float64)
+    return stream.standard_normal(shape) if law == "gaussian" else _signs(stream.integers(0, 2, size=shape) == 1)
+
+
+def _signs(positive: NDArray[np.bool_]) -> FloatArray:
+    return np.where(positive, 1.0, -1.0).astype(np.float64)
 
 
 def dwell_windows(mode: ModePlan, noise: Noise) -> int:

@@ -1,7 +1,7 @@
 """What is measured of a run: alignment of B with Wᵀ, what theory predicts of it, and how sure a number is."""
 
 from neuromirror.measure.alignment import angle_deg, gain, mean_example_angle_deg, vector_angle_deg
-from neuromirror.measure.probing import ProbingLaw, probed_part, probing_law
+from neuromirror.measure.probing import ProbingLaw, passed_correlation, probed_part, probing_law
 from neuromirror.measure.sampling import SamplingLaw, phase_signals, sampling_law
 from neuromirror.measure.theory import (
     correlated_angle_deg,
@@ -34,6 +34,7 @@ __all__ = [
     "normalisation_floor_deg",
     "over_seeds",
     "paired_difference",
+    "passed_correlation",
     "phase_signals",
     "probed_part",
     "probing_law",

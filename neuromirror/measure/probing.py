@@ -47,12 +47,65 @@ def probed_part(signal_TK: np.ndarray, probe_TK: np.ndarray, lags: int) -> np.nd
             f"signals {signal_TK.shape}, probes {probe_TK.shape}, lags {lags!r}: expected arrays of one shape, and "
             "1 or more lags, fewer than there are samples."
         )
-    before = [np.zeros((lag, probe_TK.shape[1])) for lag in range(lags)]
-    shifted = [np.concatenate([silent, probe_TK[: len(probe_TK) - len(silent)]]) for silent in before]
-    gram = np.array([[np.vdot(a, b) for a in shifted] for b in shifted])
-    moment = np.array([np.vdot(a, signal_TK - signal_TK.mean(axis=0)) for a in shifted])
-    kernel = np.linalg.lstsq(gram, moment, rcond=None)[0]
-    return np.asarray(sum(a * one for a, one in zip(kernel, shifted, strict=True)))
+    return _filtered(probe_TK, _kernel(signal_TK, probe_TK, lags))
+
+
+def passed_correlation(lower_TN: np.ndarray, upper_TM: np.ndarray, W_MN: np.ndarray, lags: int) -> float:
+    """Return the correlation ρ of lower cells in what the upper cells pass on, which `correlated_angle_deg` takes.
+
+    ρ is the mean of cov(x_j, g∗x_k) over pairs of cells, over its mean for j = k, with the filter g by which
+    z = g∗(W·x) fits best. Membranes and synapses smooth, and in g∗x slow noise in common outweighs the spikes that are
+    each cell's own by more than in x.
+
+    Parameters
+    ----------
+    lower_TN, upper_TM : ndarray, shape (T, N) and (T, M)
+        Signals x and z of the two layers, in one unit.
+    W_MN : ndarray, shape (M, N)
+        Forward weights.
+    lags : int
+        Number of times over which g extends, a quarter of them before the present; at least 1, fewer than T.
+
+    Returns
+    -------
+    float
+        Without unit.
+
+    Raises
+    ------
+    RequestError
+        If the arrays do not match, or `lags` is out of range.
+    """
+    lower_TN, upper_TM = checked_signals(lower_TN, upper_TM)
+    if W_MN.shape != (upper_TM.shape[1], lower_TN.shape[1]) or not 0 < lags < len(lower_TN):
+        raise RequestError(
+            f"signals {lower_TN.shape} and {upper_TM.shape}, W {W_MN.shape}, lags {lags!r}: expected W (target, "
+            "source), and 1 or more lags, fewer than there are samples."
+        )
+    early = lags // 4  # the lower signals may be delayed on their way to where both are read
+    x_TN, z_TM = (signal - signal.mean(axis=0) for signal in (lower_TN, upper_TM))
+    before_TM, now_TN = z_TM[: len(z_TM) - early], x_TN[: len(x_TN) - early]
+    passed_TN = _filtered(x_TN[early:], _kernel(before_TM, x_TN[early:] @ W_MN.T, lags))
+    covariance_NN = now_TN.T @ passed_TN / len(passed_TN)
+    own = np.eye(len(covariance_NN), dtype=bool)
+    return float(covariance_NN[~own].mean() / covariance_NN[own].mean())
+
+
+def _shifted(signal_TK: np.ndarray, lag: int) -> np.ndarray:
+    return np.concatenate([np.zeros((lag, signal_TK.shape[1])), signal_TK[: len(signal_TK) - lag]])
+
+
+def _kernel(signal_TK: np.ndarray, probe_TK: np.ndarray, lags: int) -> np.ndarray:
+    """Return the a_l with which signals about their means fit Σ_l a_l·p(t − l) best, the ends of them left aside."""
+    shifted, centred_TK = [_shifted(probe_TK, lag) for lag in range(lags)], signal_TK - signal_TK.mean(axis=0)
+    products = np.array([np.vdot(probe_TK, one) for one in shifted])
+    lag = np.arange(lags)
+    gram, moment = products[np.abs(lag[:, None] - lag)], np.array([np.vdot(one, centred_TK) for one in shifted])
+    return np.asarray(np.linalg.lstsq(gram, moment, rcond=None)[0])
+
+
+def _filtered(probe_TK: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+    return np.asarray(sum(a * _shifted(probe_TK, lag) for lag, a in enumerate(kernel)))
 
 
 @dataclass(frozen=True, kw_only=True)
