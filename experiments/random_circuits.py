@@ -86,13 +86,12 @@ def dense(source: str, target: str, weight: Tables, **more: Any) -> Tables:
 def random_circuit(choose: Chooser) -> Circuit:
     """Return a circuit of two to four layers of one to five cells, with modes that make sense and others."""
     sizes = [choose.one_of(range(1, 6)) for _ in range(choose.one_of(range(2, 5)))]
-    code = _code(choose)
     tables: Tables = {
         "name": "random",
-        "code": code,
+        "code": _code(choose),
         "cells": {f"cell{layer}": {"activation": choose.one_of(ACTIVATIONS)} for layer in range(len(sizes))},
         "populations": _populations(choose, sizes),
-        "projections": _projections(choose, sizes, dale=code.get("dale", False)),
+        "projections": _projections(choose, sizes),
         "rules": {},
         "modes": {},
         "stimulus": {"kind": "teacher", "sd": 0.9, "bias_gain": choose.one_of([0.0, 0.4])},
@@ -139,7 +138,7 @@ def _populations(choose: Chooser, sizes: list[int]) -> Tables:
     return found
 
 
-def _projections(choose: Chooser, sizes: list[int], *, dale: bool) -> Tables:
+def _projections(choose: Chooser, sizes: list[int]) -> Tables:
     found = {}
     steps = [(layer - 1, layer) for layer in range(1, len(sizes))]
     if len(sizes) > 2 and either(choose):
@@ -149,7 +148,7 @@ def _projections(choose: Chooser, sizes: list[int], *, dale: bool) -> Tables:
         found[f"W{name}"] = dense(
             f"y{lower}", f"y{upper}", _weight(choose), **_mask(choose, sizes[upper], sizes[lower])
         )
-        transport = choose.one_of(["none", "none", "none", "exact", "exact" if dale else "sign"])
+        transport = choose.one_of(["none", "none", "none", "exact", "sign"])
         B = dense(f"d{upper}", f"d{lower}", _weight(choose), mirrors=f"W{name}", transport=transport)
         found[f"B{name}"] = {**B, **_mask(choose, sizes[lower], sizes[upper])}
     for layer, size in enumerate(sizes):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 
 import numpy as np
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from neuromirror import seeds
 from neuromirror.circuit.description import Noise
 from neuromirror.dynamics.bursts import BurstCode
+from neuromirror.dynamics.correlation import shares
 from neuromirror.plan import FloatArray, ModePlan, Plan
 
 
@@ -44,14 +44,15 @@ class NoiseSource:
         probability √ρ, and one of its own otherwise.
         """
         size, common, rho = self._plan.sizes[name], self._common[name], noise.correlation or 0.0
+        private_share, common_share = shares(rho)
         own = _unit(noise.law, self._streams[name], (examples, size))
         if not rho:
             return own
         if noise.law == "gaussian":
             shared = common.standard_normal((examples, 1))
-            return np.asarray(math.sqrt(1 - rho) * own + math.sqrt(rho) * shared, dtype=np.float64)
+            return np.asarray(private_share * own + common_share * shared, dtype=np.float64)
         drawn = common.random((examples, 1 + size))
-        return np.where(drawn[:, 1:] < math.sqrt(rho), _signs(drawn[:, :1] < 0.5), own)
+        return np.where(drawn[:, 1:] < common_share, _signs(drawn[:, :1] < 0.5), own)
 
     def _bursts(self, mode: ModePlan, name: str, noise: Noise, examples: int) -> FloatArray:
         first = self._shown[mode.name, name]

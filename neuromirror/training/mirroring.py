@@ -28,7 +28,7 @@ def examples_of(network: Network, mode: ModePlan, training: Training) -> int:
     Raises
     ------
     RequestError
-        If there is no such number: means are subtracted, and the law is of rules that forget.
+        If there is no such number: means are subtracted, and the law is of rules that forget and independent noise.
     """
     if training.mirror_angle_deg is None:
         found = training.mirror_examples or training.batch
@@ -36,6 +36,11 @@ def examples_of(network: Network, mode: ModePlan, training: Training) -> int:
             what = "batch" if training.mirror_examples is None else "mirror_examples"
             raise RequestError(f"training.{what} {found}: mirroring subtracts means, of {FEWEST} examples or more.")
         return found
+    if _correlated(mode):
+        raise RequestError(
+            f"training.mirror_angle_deg: the cells of mode '{mode.name}' have noise in common, which leaves an angle "
+            "whatever the examples. Take the correlation out, or give mirror_examples in place of the angle."
+        )
     return max(FEWEST, *(_needed(network, one, training.mirror_angle_deg, mode.window_s) for one in mode.learners))
 
 
@@ -56,13 +61,20 @@ def _needed(network: Network, learner: Learner, angle_deg: float, window_s: floa
     return math.ceil(examples_for_angle(inputs, angle_deg, law) / effective_examples(1, forgetting, positions))
 
 
-def predicted_angle_deg(network: Network, learner: Learner, examples: int, window_s: float) -> float | None:
-    """Return the angle of a B in the steady state of mirroring, while its W stands still; None where B forgets nothing.
+def _correlated(mode: ModePlan) -> bool:
+    return any(noise.correlation for noise in mode.noise.values())
 
-    The law is that of Gaussian noise without biases; see `rate_angle_deg`.
+
+def predicted_angle_deg(network: Network, mode: ModePlan, learner: Learner, examples: int) -> float | None:
+    """Return the angle of a B in the steady state of mirroring, while its W stands still.
+
+    None where B forgets nothing, or cells have noise in common. The law is that of independent Gaussian noise without
+    biases; see `rate_angle_deg`.
     """
+    if _correlated(mode):
+        return None
     inputs, positions, law = _layer(network, learner)
-    step = learner.rule.updater.step(examples_seen=10**15, examples=examples, window_s=window_s)
+    step = learner.rule.updater.step(examples_seen=10**15, examples=examples, window_s=mode.window_s)
     if not 0 < 1 - step.keep <= 1:
         return None
     return rate_angle_deg(inputs, effective_examples(examples, 1 - step.keep, positions), law)

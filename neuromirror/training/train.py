@@ -265,7 +265,7 @@ def planned(circuit: Circuit | str | Path, settings: Settings, seed: int = 0) ->
     for mode in trainer.roles.mirrors:
         examples = trainer.examples[mode.name]
         for one in mode.learners:
-            angle = predicted_angle_deg(trainer.network, one, examples, mode.window_s)
+            angle = predicted_angle_deg(trainer.network, mode, one, examples)
             expected = "" if angle is None else f", {angle:.1f}° expected while W stands still"
             lines.append(f"{mode.name}: {one.name} learns from {examples} examples a turn{expected}")
     return "\n".join(lines)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from chosen_circuits import circuits
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import neuromirror as nm
@@ -186,7 +186,6 @@ def test_weights_learn_a_task_as_those_of_units_do_at_half_the_rate(seed: int) -
 @given(circuit=circuits(), seed=numbers)
 @settings(max_examples=10, deadline=None)
 def test_under_dales_law_no_weight_is_negative(backend: str, circuit: nm.Circuit, seed: int) -> None:
-    assume(all(p.transport != "sign" for p in circuit.description.projections.values()))  # which Dale's law refuses
     asked = circuit.with_values({"code": {"kind": "push_pull", "dale": True, "beta": "12 Hz"}})
     for snapshot in simulate(asked, backend, seed, points=20).snapshots:
         assert all(array.min() >= 0 for array in snapshot.arrays.values() if array.ndim == 2)
@@ -204,7 +203,7 @@ def test_without_dales_law_weights_may_become_negative() -> None:
 
 @pytest.mark.parametrize("transport", ["exact", "sign"])
 def test_transported_feedback_is_that_between_units(transport: str) -> None:
-    code = {"kind": "push_pull", "dale": transport == "exact"}
+    code = {"kind": "push_pull", "dale": True}
     changes = {"projections.B1.transport": transport, "modes.mirror.learn": {}}
     circuit = circuit_of(code, [5, 4]).with_values(changes)
     plan = make_plan(circuit, 0)

@@ -111,12 +111,6 @@ CASES = [
     ),
     Case("dale", "code.dale", ("code.dale=true",), "only cells in push-pull"),
     Case(
-        "transport",
-        "projections.B1.transport",
-        ("code={kind='push_pull', dale=true, beta='100 Hz'}", "projections.B1.transport=sign", "modes.mirror.learn={}"),
-        "all weights have one sign",
-    ),
-    Case(
         "no-default-bias",
         "cells.cell.phi",
         ("code={kind='push_pull'}", "cells.cell={activation='expr', phi='log(1 + exp(u))', slope='1 - exp(-y)'}"),

@@ -354,11 +354,11 @@ def test_examples_for_an_angle_are_the_fewest_that_the_law_predicts_it_for(table
     for mode in found.mirrors:
         (learner,) = mode.learners
         examples = examples_of(network, mode, Training(mirror_angle_deg=angle_deg))
-        predicted = predicted_angle_deg(network, learner, examples, mode.window_s)
+        predicted = predicted_angle_deg(network, mode, learner, examples)
         assert predicted is not None
         assert predicted <= angle_deg + 1e-9
         if examples > 2:
-            one_less = predicted_angle_deg(network, learner, examples - 1, mode.window_s)
+            one_less = predicted_angle_deg(network, mode, learner, examples - 1)
             assert one_less is not None
             assert one_less > angle_deg
 
@@ -371,7 +371,7 @@ def test_predicted_angle_is_that_of_the_law_with_fan_in_positions_and_memory() -
     expected = {"B2": rate_angle_deg(36, 16 * samples, "relu"), "B_W_head": rate_angle_deg(24, samples, "linear")}
     for mode in found.mirrors:
         (one,) = mode.learners
-        assert predicted_angle_deg(network, one, 20, mode.window_s) == pytest.approx(expected[one.name], rel=1e-9)
+        assert predicted_angle_deg(network, mode, one, 20) == pytest.approx(expected[one.name], rel=1e-9)
 
 
 def test_without_decay_no_angle_is_predicted_and_none_can_be_asked_for() -> None:
@@ -379,7 +379,7 @@ def test_without_decay_no_angle_is_predicted_and_none_can_be_asked_for() -> None
     tables["rules"]["mirror"]["updater"]["decay"] = 0.0
     network, found = network_of(tables)
     mode = found.mirrors[0]
-    assert predicted_angle_deg(network, mode.learners[0], 20, mode.window_s) is None
+    assert predicted_angle_deg(network, mode, mode.learners[0], 20) is None
     with pytest.raises(RequestError, match=r"^training\.mirror_angle_deg: rule 'mirror' takes 0 of B away .* a decay"):
         examples_of(network, mode, Training(mirror_angle_deg=10))
 
@@ -392,6 +392,16 @@ def test_with_a_memory_no_angle_can_be_asked_for() -> None:
         RequestError, match=r"^training\.mirror_angle_deg: rule 'mirror' has a memory.* leave the angle"
     ):
         examples_of(network, found.mirrors[0], Training(mirror_angle_deg=10))
+
+
+def test_with_noise_in_common_no_angle_is_predicted_and_none_can_be_asked_for() -> None:
+    tables = conv_tables()
+    tables["mirroring"] = {**tables["mirroring"], "noise": {"correlation": 0.05}}
+    network, found = network_of(tables)
+    mode = found.mirrors[0]
+    assert predicted_angle_deg(network, mode, mode.learners[0], 20) is None
+    with pytest.raises(RequestError, match=r"^training\.mirror_angle_deg: the cells of mode .* have noise in common"):
+        examples_of(network, mode, Training(mirror_angle_deg=10))
 
 
 @given(keep=st.floats(0, 1), step=st.floats(0, 2), factor=st.floats(0, 1))

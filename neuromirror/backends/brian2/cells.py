@@ -58,8 +58,18 @@ def cell_values(layout: Layout, plan: Plan) -> dict[str, Any]:
 
 def _constants(cell: Cell, plan: Plan, dt_s: float) -> dict[str, float]:
     """Return the constants of one kind of cell; see `neuromirror.backends.brian2.equations.CELLS`."""
-    if cell.model == "custom":
-        return own_constants(cell, plan, dt_s)
+    membrane = own_constants(cell, dt_s) if cell.model == "custom" else _leaky_constants(cell, plan, dt_s)
+    tau_s = cell.tau_syn.s
+    return {
+        **membrane,
+        "jump": membrane["unit_current"] / (plan.unit_Hz * tau_s),
+        "synaptic_decay": math.exp(-dt_s / tau_s),
+        "synaptic_share": -math.expm1(-dt_s / tau_s) * tau_s / dt_s,
+    }
+
+
+def _leaky_constants(cell: Cell, plan: Plan, dt_s: float) -> dict[str, float]:
+    """Return the constants of a leaky membrane."""
     lif = lif_of(cell)
     bias_V, slope_Hz_per_V = working_point(cell, plan.beta * plan.unit_Hz, dt_s)
     unit_V = plan.unit_Hz / slope_Hz_per_V
@@ -71,9 +81,6 @@ def _constants(cell: Cell, plan: Plan, dt_s: float) -> dict[str, float]:
         "v_reset": lif.reset_V * 1e3,
         "default_bias": bias_V * 1e3,
         "unit_current": unit_V * 1e3,
-        "jump": unit_V * 1e3 / (plan.unit_Hz * cell.tau_syn.s),
-        "synaptic_decay": math.exp(-dt_s / cell.tau_syn.s),
-        "synaptic_share": -math.expm1(-dt_s / cell.tau_syn.s) * cell.tau_syn.s / dt_s,
         "synaptic_kick": synaptic_kick(lif.tau_m_s, cell.tau_syn.s, dt_s),
         "membrane_decay": decay,
         "membrane_kick": lif.noise_V * 1e3 * math.sqrt(1 - decay**2),

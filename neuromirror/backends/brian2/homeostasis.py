@@ -15,9 +15,6 @@ from neuromirror.backends.brian2.normalise import STEPS, Normaliser
 from neuromirror.dynamics.homeostasis import SCALING
 from neuromirror.plan import FloatArray
 
-LAST = STEPS
-"""The last of the places in the order of operations that homeostasis takes, the first being 0."""
-
 
 def homeostasis_tables(grid: Grid, layout: Layout) -> dict[str, FloatArray]:
     """Return when weights are normalised, and what share of its time constant each scaling goes on for, (rows,)."""
@@ -90,5 +87,5 @@ class Homeostasis:
             mine.run_regularly(code, dt=dt, order=order, name=f"find_scaling_{population}")
             names = {name for mode in layout.scheduled for name in layout.plan.modes[mode].scaled.get(population, ())}
             for name in sorted(names):
-                arrays[name].run_regularly("w = w*scaling_post", dt=dt, order=order + LAST, name=f"scale_{name}")
+                arrays[name].run_regularly("w = w*scaling_post", dt=dt, order=order + STEPS, name=f"scale_{name}")
         return more

@@ -15,9 +15,10 @@ from neuromirror.backends.brian2 import equations
 from neuromirror.backends.brian2.cells import cell_values
 from neuromirror.backends.brian2.drives import CELL_NAMES, SYNAPSE_NAMES, run_drive
 from neuromirror.backends.brian2.grid import Grid
-from neuromirror.backends.brian2.homeostasis import LAST, Homeostasis
+from neuromirror.backends.brian2.homeostasis import Homeostasis
 from neuromirror.backends.brian2.layout import Layout
 from neuromirror.backends.brian2.noises import Noises
+from neuromirror.backends.brian2.normalise import STEPS
 from neuromirror.backends.brian2.own_cells import OwnCells
 from neuromirror.backends.brian2.tables import OVER_TIME, table_values
 from neuromirror.plan import Learner, Plan
@@ -26,7 +27,7 @@ SCHEDULE = ["start", "groups", "thresholds", "resets", "synapses", "end"]
 """Resets before synapses: a relay's strong synapse would otherwise be wiped out by the reset of the same step."""
 
 FOLLOW, LEARN, KEEP = 0, 1, 2
-WINDOW = KEEP + LAST + 1
+WINDOW = KEEP + STEPS + 1
 OPEN, SNAPSHOT = WINDOW + 1, WINDOW + 2
 """The order of what happens at a tick: baselines move, rules apply, homeostasis acts (in several places), a window
 begins, projections open, and states are recorded."""

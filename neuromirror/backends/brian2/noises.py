@@ -16,6 +16,7 @@ from neuromirror.backends.brian2.grid import Grid
 from neuromirror.backends.brian2.layout import Layout
 from neuromirror.backends.noise import burst_code, dwell_windows
 from neuromirror.circuit.description import Noise
+from neuromirror.dynamics.correlation import shares
 from neuromirror.plan import FloatArray, Plan
 
 COMMON = """
@@ -82,8 +83,8 @@ class Noises:
         """Return the tables that they need, by name; those named ``burst_`` are over time."""
         tables: dict[str, FloatArray] = {}
         if self.correlated:
-            shares = self._by_cell({(mode, name): noise.correlation or 0.0 for mode, name, noise in self._noisy})
-            tables |= {"private_shares": np.sqrt(1 - shares), "common_shares": np.sqrt(shares)}
+            rho = self._by_cell({(mode, name): noise.correlation or 0.0 for mode, name, noise in self._noisy})
+            tables["private_shares"], tables["common_shares"] = shares(rho)
         if self.poisson:
             chance = self.plan.beta * self.plan.unit_Hz * self.layout.dt_s
             poisson = {(mode, name): chance for mode, name, noise in self._noisy if noise.law == "poisson"}

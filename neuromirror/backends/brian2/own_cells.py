@@ -15,7 +15,6 @@ from functools import cached_property
 from typing import Any
 
 import brian2 as b2
-import numpy as np
 from brian2.equations.equations import DIFFERENTIAL_EQUATION, PARAMETER, SingleEquation
 from brian2.stateupdaters.explicit import euler
 from brian2.utils.stringtools import word_substitute
@@ -192,22 +191,18 @@ class OwnCells:
         return {f"{kind.prefix}is": float(kind.name == cell) for kind in self.kinds}
 
 
-def own_constants(cell: Cell, plan: Plan, dt_s: float) -> dict[str, float]:
+def own_constants(cell: Cell, dt_s: float) -> dict[str, float]:
     """Return the constants of a cell of a user's own; its leaky membrane rests, so that a relay fires it like any."""
     assert cell.unit_current is not None
     assert not isinstance(cell.default_bias, str)
-    unit_mV, decay = cell.unit_current.mV, np.exp(-dt_s / cell.tau_syn.s)
     return {
         "tau_m": 1.0,
         "refractory_period": refractory_period_s(cell, dt_s),
         "v_threshold": 1.0,
         "v_reset": 0.0,
         "default_bias": cell.default_bias.mV,
-        "unit_current": unit_mV,
-        "jump": unit_mV / (plan.unit_Hz * cell.tau_syn.s),
-        "synaptic_decay": float(decay),
+        "unit_current": cell.unit_current.mV,
         "synaptic_kick": 0.0,
         "membrane_decay": 1.0,
         "membrane_kick": 0.0,
-        "synaptic_share": float((1 - decay) * cell.tau_syn.s / dt_s),
     }

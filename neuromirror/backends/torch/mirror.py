@@ -10,7 +10,6 @@ batch is divided the noise is the same.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -22,6 +21,7 @@ from neuromirror.backends.torch.contract import Conv, mean_conv_drive, mean_driv
 from neuromirror.backends.torch.feedback import FeedbackConv2d
 from neuromirror.backends.torch.network import Network, Stage, summed
 from neuromirror.circuit.description import Noise
+from neuromirror.dynamics.correlation import shares
 from neuromirror.plan import Learner, ModePlan
 from neuromirror.rules.updater import Step
 
@@ -183,11 +183,12 @@ def _fill(shard: Tensor, noise: Noise, generator: torch.Generator) -> None:
         return
     common = shard.new_empty((len(shard), *[1] * (shard.ndim - 1)))
     _draw(common, noise, generator)
+    private_share, common_share = shares(rho)
     if noise.law == "rademacher":
-        takes = torch.empty_like(shard).bernoulli_(math.sqrt(rho), generator=generator)
+        takes = torch.empty_like(shard).bernoulli_(common_share, generator=generator)
         shard.add_(takes * (common - shard))
     else:
-        shard.mul_(math.sqrt(1 - rho)).add_(common, alpha=math.sqrt(rho))
+        shard.mul_(private_share).add_(common, alpha=common_share)
 
 
 def _draw(numbers: Tensor, noise: Noise, generator: torch.Generator) -> None:

@@ -87,9 +87,6 @@ def check_mirrors(c: Context) -> Iterator[Problem]:
             if projection.transport != "none":
                 yield c.problem("transport", (*path, "transport"), 'what to transport is not said. Add mirrors = "W…".')
             continue
-        if projection.transport == "sign" and c.circuit.code.dale:
-            message = "under Dale's law all weights have one sign, and none is to be transported. Take code.dale out."
-            yield c.problem("transport", (*path, "transport"), message)
         yield from c.missing("projections", projection.mirrors, (*path, "mirrors"), "projection")
         forward = c.circuit.projections.get(projection.mirrors)
         if forward is None:
