@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 import time
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import cyclopts
 from cyclopts import App, Parameter
@@ -19,7 +18,6 @@ from neuromirror.training.settings import Settings
 
 if TYPE_CHECKING:
     from neuromirror.circuit.circuit import Circuit
-    from neuromirror.result import Run
 
 app = App(
     name="neuromirror",
@@ -31,11 +29,6 @@ app = App(
     print_error=False,
     suppress_keyboard_interrupt=False,
 )
-
-MAX_SHOWN = 7
-"""Of a run's phases, how many are printed with their angles; of longer schedules the first and the last are."""
-LEAST_CLIPPED = 0.0005
-"""The share of examples from which on it is said that cells were clipped."""
 
 Changes = Annotated[
     tuple[str, ...],
@@ -224,6 +217,7 @@ def run(
     if not 1 <= seeds <= 10_000:
         raise RequestError(f"--seeds {seeds}: expected a number of runs from 1 to 10000.")
     from neuromirror.backends.base import Options
+    from neuromirror.commands.report import as_json, report, report_seeds
     from neuromirror.progress import ProgressBar
     from neuromirror.simulation import run_seeds
 
@@ -243,79 +237,11 @@ def run(
         )
     wall_s = time.perf_counter() - started
     for record in records:
-        _report(record, figures)
+        report(record, figures)
     if len(records) > 1:
-        _report_seeds(records)
+        report_seeds(records)
     if json_:
-        print(json.dumps(_as_json(records, wall_s), sort_keys=True))
-
-
-def _report(record: Run, figures: bool) -> None:
-    """Print the angle before and after each phase, and where the figures are."""
-    steps, phases = record.weight_steps(), record.manifest.phases
-    for name in sorted(record.manifest.summary["matrix_angles_deg"]):
-        angles = {row["examples"]: row["angles_deg"][name] for row in record.metrics()}
-        path = [f"{_degrees(angles[steps[0]])} before"]
-        path += [
-            f"{_degrees(angles[step])} after {phase['stop_s'] - phase['start_s']:g} s of {phase['mode']} mode"
-            for phase, step in zip(phases, steps[1:], strict=False)
-        ]
-        if len(path) > MAX_SHOWN:
-            path = [*path[:3], f"… ({len(path) - 5} phases) …", *path[-2:]]
-        found = record.manifest.summary["gain"][name]
-        gain = "undefined" if found is None else f"{found:.3g}"
-        print(f"seed {record.manifest.seed}  angle of {name} to its Wᵀ: {', '.join(path)}; gain {gain}")
-    losses = [row["loss"] for row in record.metrics() if row.get("loss") is not None]
-    if len(losses) > 2:
-        third = len(losses) // 3
-        first, last = (sum(some) / third for some in (losses[:third], losses[-third:]))
-        print(f"seed {record.manifest.seed}  loss: {first:.3g} in the first third of the task, {last:.3g} in the last")
-    if (clipped := _clipped(record.manifest.summary["clipped"])) is not None:
-        print(f"seed {record.manifest.seed}  most clipped at zero rate: {clipped}")
-    print(f"record   {record.path}")
-    if figures:
-        for figure in sorted((record.path / "figures").glob("*.png")):
-            print(f"figure   {figure}")
-
-
-def _clipped(shares: dict[str, dict[str, float]]) -> str | None:
-    """Say how often cells were asked for negative rates, or None where they hardly ever were."""
-    worst = {mode: max(found.items(), key=lambda item: item[1]) for mode, found in shares.items()}
-    said = [
-        f"{share:.1%} of examples in {mode} mode ({name})"
-        for mode, (name, share) in worst.items()
-        if share >= LEAST_CLIPPED
-    ]
-    return ", ".join(said) or None
-
-
-def _degrees(angle_deg: float | None) -> str:
-    return "undefined" if angle_deg is None else f"{angle_deg:.1f}°"
-
-
-def _report_seeds(records: list[Run]) -> None:
-    from neuromirror.measure.uncertainty import median_interval
-
-    ends = [list(record.mode_ends().values()) for record in records]
-    for name in sorted(records[0].manifest.summary["matrix_angles_deg"]):
-        for index, row in enumerate(ends[0]):
-            angles = [rows[index]["angles_deg"][name] for rows in ends]
-            what = f"median over {len(records)} seeds of {name} after {row['mode']} mode, at {row['t_s']:g} s"
-            if None in angles:
-                print(f"{what}: undefined, as some of its angles are")
-                continue
-            interval = median_interval(angles)
-            known = math.isfinite(interval.low)
-            bounds = f"{interval.confidence:.1%} interval {interval.low:.2f}° to {interval.high:.2f}°"
-            few = "too few seeds for an interval"
-            print(f"{what}: {interval.estimate:.2f}° ({bounds if known else few})")
-
-
-def _as_json(records: list[Run], wall_s: float) -> dict[str, Any]:
-    runs = [{**record.manifest.summary, "run_dir": str(record.path)} for record in records]
-    if len(runs) == 1:
-        return {**runs[0], "wall_s": wall_s}
-    return {"runs": runs, "wall_s": wall_s}
+        print(json.dumps(as_json(records, wall_s), sort_keys=True))
 
 
 @app.command

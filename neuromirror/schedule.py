@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from neuromirror.circuit.checks import windows_in
-from neuromirror.circuit.description import Description, Mode, Signal
+from neuromirror.circuit.description import Description, Mode
+from neuromirror.circuit.protocol import Signal
 from neuromirror.circuit.templates import flat
 from neuromirror.errors import CircuitError, Problem
 

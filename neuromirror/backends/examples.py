@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from neuromirror import seeds
-from neuromirror.circuit.description import ArrayStimulus, DigitsStimulus
-from neuromirror.plan import FloatArray, ModePlan, Plan
+from neuromirror.circuit.protocol import ArrayStimulus, DigitsStimulus
+from neuromirror.modes import ModePlan
+from neuromirror.plan import FloatArray, Plan
 
 DIGITS_IN_TRAINING = 1437
 """Of the 1 797 images, the first are for training and the last 360 for tests. They are in the order in which they were

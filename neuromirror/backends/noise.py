@@ -11,7 +11,8 @@ from neuromirror import seeds
 from neuromirror.circuit.description import Noise
 from neuromirror.dynamics.bursts import BurstCode
 from neuromirror.dynamics.correlation import shares
-from neuromirror.plan import FloatArray, ModePlan, Plan
+from neuromirror.modes import ModePlan
+from neuromirror.plan import FloatArray, Plan
 
 
 class NoiseSource:

@@ -11,7 +11,8 @@ import numpy as np
 from neuromirror.backends.base import Recorder, Snapshot, snapshot_examples
 from neuromirror.backends.noise import NoiseSource
 from neuromirror.backends.stimulus import Stimulus
-from neuromirror.plan import FloatArray, Learner, ModePlan, Plan
+from neuromirror.modes import Learner, ModePlan
+from neuromirror.plan import FloatArray, Plan
 from neuromirror.rules.updater import Step
 
 

@@ -14,7 +14,8 @@ from neuromirror.backends.base import Options, Recorder
 from neuromirror.backends.rate import run_rates
 from neuromirror.dynamics.homeostasis import Normalisation
 from neuromirror.errors import RequestError, RunError
-from neuromirror.plan import Axons, FloatArray, Learner, ModePlan, Plan, transport
+from neuromirror.modes import Axons, Learner, ModePlan
+from neuromirror.plan import FloatArray, Plan, transport
 from neuromirror.rules.expression import FUNCTIONS, Drive
 from neuromirror.rules.updater import Step
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from neuromirror.plan import Axons, ModePlan, Plan
+from neuromirror.modes import Axons, ModePlan
+from neuromirror.plan import Plan
 
 Arrays = Mapping[str, Any]
 

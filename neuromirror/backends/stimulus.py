@@ -12,8 +12,9 @@ from neuromirror import seeds
 from neuromirror.backends.examples import Examples, examples_of
 from neuromirror.backends.settle import settle
 from neuromirror.circuit.description import Init
-from neuromirror.circuit.description import Stimulus as Teacher
-from neuromirror.plan import FloatArray, ModePlan, Plan
+from neuromirror.circuit.protocol import Stimulus as Teacher
+from neuromirror.modes import ModePlan
+from neuromirror.plan import FloatArray, Plan
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-from neuromirror.circuit.description import Description, Item, Mode, Projection, Repeat, Rule
+from neuromirror.circuit.description import Description, Mode, Projection, Rule
+from neuromirror.circuit.protocol import Item, Repeat
 from neuromirror.errors import RequestError, suggestion
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from neuromirror.circuit.description import Description, Item, Mirroring, Mode, Repeat, Step
+from neuromirror.circuit.description import Description, Mirroring, Mode
 from neuromirror.circuit.fit import forward_path
+from neuromirror.circuit.protocol import Item, Repeat, Step
 
 NAME = "mirroring"
 """What steps of the schedule name: all modes of the short form, one after the other, each as long as the step says."""

@@ -11,10 +11,11 @@ import re
 from collections.abc import Iterator
 from typing import TypeVar
 
-from neuromirror.circuit.description import Description, Item, Layers, Population, Projection, Repeat, Step
+from neuromirror.circuit.description import Description, Layers, Population, Projection
 from neuromirror.circuit.feedback import feedback_path
 from neuromirror.circuit.groups import with_groups
 from neuromirror.circuit.mirroring import with_mirroring
+from neuromirror.circuit.protocol import Item, Repeat, Step
 
 Part = TypeVar("Part", Population, Projection)
 

@@ -18,10 +18,10 @@ from torch.nn import functional
 
 from neuromirror.backends.torch.mirror import Mirror
 from neuromirror.backends.torch.network import Network
-from neuromirror.circuit.description import Training
+from neuromirror.circuit.protocol import Training
 from neuromirror.data.batches import Batches
 from neuromirror.errors import DivergenceError, RequestError
-from neuromirror.plan import ModePlan
+from neuromirror.modes import ModePlan
 from neuromirror.rules.updater import Step
 from neuromirror.training.mirroring import examples_of, shortened
 from neuromirror.training.optimizer import ForwardUpdater

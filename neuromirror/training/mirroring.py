@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 
 from neuromirror.backends.torch.network import Network
-from neuromirror.circuit.description import Training
 from neuromirror.circuit.geometry import fan_in
+from neuromirror.circuit.protocol import Training
 from neuromirror.errors import RequestError
 from neuromirror.measure.theory import effective_examples, examples_for_angle, rate_angle_deg
-from neuromirror.plan import Learner, ModePlan
+from neuromirror.modes import Learner, ModePlan
 from neuromirror.rules.updater import Step
 
 FEWEST = 2

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from neuromirror.backends.torch.network import Network
-from neuromirror.circuit.description import Training, Updater
+from neuromirror.circuit.description import Updater
+from neuromirror.circuit.protocol import Training
 from neuromirror.training.rates import peak_rate
 from neuromirror.training.roles import Roles
 

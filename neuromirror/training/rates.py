@@ -9,7 +9,7 @@ after each epoch d of a list. The paper: e_w = 6, f = 0.1, d = 32, 62, 82, and e
 
 from __future__ import annotations
 
-from neuromirror.circuit.description import Training
+from neuromirror.circuit.protocol import Training
 
 
 def rate_factor(epoch: float, training: Training, *, mirror_epochs: float) -> float:

@@ -8,10 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from neuromirror.circuit.capabilities import TRAINING, unsupported
-from neuromirror.circuit.description import Description, Training, Updater
+from neuromirror.circuit.description import Description, Updater
+from neuromirror.circuit.protocol import Training
 from neuromirror.circuit.rules import drive_of
 from neuromirror.errors import CircuitError, Problem
-from neuromirror.plan import Learner, ModePlan, Plan
+from neuromirror.modes import Learner, ModePlan
+from neuromirror.plan import Plan
 from neuromirror.rules.library import library
 
 

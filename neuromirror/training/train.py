@@ -16,9 +16,10 @@ import torch
 from neuromirror import seeds
 from neuromirror.backends.torch.network import Network
 from neuromirror.circuit.circuit import Circuit
-from neuromirror.circuit.description import Description, Training
+from neuromirror.circuit.description import Description
 from neuromirror.circuit.fit import ends, flat_side, forward_path
 from neuromirror.circuit.load import load
+from neuromirror.circuit.protocol import Training
 from neuromirror.data.batches import Batches
 from neuromirror.data.load import Data, load_data
 from neuromirror.errors import RequestError

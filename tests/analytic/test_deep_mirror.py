@@ -24,7 +24,8 @@ from neuromirror.backends.torch.weights import feedback_state
 from neuromirror.circuit.description import Noise
 from neuromirror.measure import angle_deg as matrix_angle
 from neuromirror.measure.theory import effective_examples, rate_angle_deg
-from neuromirror.plan import ModePlan, Plan, make_plan
+from neuromirror.modes import ModePlan
+from neuromirror.plan import Plan, make_plan
 from neuromirror.rules.updater import Step
 
 Tables = dict[str, Any]

@@ -15,7 +15,7 @@ import neuromirror as nm
 from experiments.tiny_nets import Tables, conv_tables, dense_tables
 from neuromirror.backends.torch.network import Network
 from neuromirror.backends.torch.run import TorchEngine
-from neuromirror.circuit.description import Training
+from neuromirror.circuit.protocol import Training
 from neuromirror.plan import FloatArray, Plan
 from neuromirror.rules.updater import PlainUpdater
 from neuromirror.training.deltas import delta_angles

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 import neuromirror as nm
 from experiments.tiny_nets import Tables, conv_tables, dense_tables
 from neuromirror.backends.torch.network import Network
-from neuromirror.circuit.description import Training
+from neuromirror.circuit.protocol import Training
 from neuromirror.errors import CircuitError, RequestError
 from neuromirror.measure.theory import rate_angle_deg
 from neuromirror.plan import Plan

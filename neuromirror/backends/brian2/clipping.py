@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from neuromirror.backends.brian2.layout import Layout
-from neuromirror.plan import FloatArray, ModePlan
+from neuromirror.modes import ModePlan
+from neuromirror.plan import FloatArray
 
 
 def clipped_share(

@@ -9,7 +9,8 @@ from functools import cached_property
 import numpy as np
 
 from neuromirror.backends.brian2.grid import Grid
-from neuromirror.plan import FloatArray, Learner, Plan
+from neuromirror.modes import Learner
+from neuromirror.plan import FloatArray, Plan
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,8 @@ from neuromirror.backends.brian2.noises import Noises
 from neuromirror.backends.brian2.normalise import STEPS
 from neuromirror.backends.brian2.own_cells import OwnCells
 from neuromirror.backends.brian2.tables import OVER_TIME, table_values
-from neuromirror.plan import Learner, Plan
+from neuromirror.modes import Learner
+from neuromirror.plan import Plan
 
 SCHEDULE = ["start", "groups", "thresholds", "resets", "synapses", "end"]
 """Resets before synapses: a relay's strong synapse would otherwise be wiped out by the reset of the same step."""

@@ -12,7 +12,8 @@ from neuromirror.backends.brian2.rate_network import SEE, SETTLE, RateNetwork, a
 from neuromirror.backends.brian2.runtime import errors_of_brian2, quieten, use_runtime
 from neuromirror.backends.rate import run_rates
 from neuromirror.errors import RequestError
-from neuromirror.plan import FloatArray, Learner, ModePlan, Plan, transport
+from neuromirror.modes import Learner, ModePlan
+from neuromirror.plan import FloatArray, Plan, transport
 from neuromirror.rules.updater import Step
 
 TARGET = "numpy"

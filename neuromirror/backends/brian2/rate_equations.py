@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from neuromirror.plan import Axons, ModePlan, Plan
+from neuromirror.modes import Axons, ModePlan
+from neuromirror.plan import Plan
 
 CELLS = """
 signal : 1

@@ -13,7 +13,8 @@ from neuromirror.backends.brian2.drives import CELL_NAMES, SYNAPSE_NAMES, run_dr
 from neuromirror.backends.brian2.normalise import Normaliser
 from neuromirror.backends.brian2.rate_equations import Arrival, Equations
 from neuromirror.backends.brian2.runtime import stop_if_interrupted
-from neuromirror.plan import Learner, ModePlan, Plan
+from neuromirror.modes import Learner, ModePlan
+from neuromirror.plan import Plan
 
 SETTLE, SEE = "settle", "see"
 """Slots of the schedule: cells come by their signals, and learning cells by what else rules see; once an example."""

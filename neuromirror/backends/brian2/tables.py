@@ -14,7 +14,8 @@ from neuromirror.backends.brian2.homeostasis import homeostasis_tables
 from neuromirror.backends.brian2.layout import Layout
 from neuromirror.backends.brian2.noises import Noises
 from neuromirror.backends.stimulus import Stimulus
-from neuromirror.plan import FloatArray, ModePlan, Plan
+from neuromirror.modes import ModePlan
+from neuromirror.plan import FloatArray, Plan
 
 OVER_TIME = ("mode_of", "clears", "row_of_tick", "update_", "follow_", "ended_", "burst_")
 """What the names of tables over time begin with."""

@@ -22,7 +22,7 @@ from neuromirror.backends.torch.feedback import FeedbackConv2d
 from neuromirror.backends.torch.network import Network, Stage, summed
 from neuromirror.circuit.description import Noise
 from neuromirror.dynamics.correlation import shares
-from neuromirror.plan import Learner, ModePlan
+from neuromirror.modes import Learner, ModePlan
 from neuromirror.rules.updater import Step
 
 SHARD = 64

@@ -13,7 +13,8 @@ from neuromirror.backends.rate import run_rates
 from neuromirror.backends.settle import arriving, deviation_arriving, settle
 from neuromirror.backends.torch.contract import mean_drive
 from neuromirror.errors import RequestError
-from neuromirror.plan import FloatArray, Learner, ModePlan, Plan, transport
+from neuromirror.modes import Learner, ModePlan
+from neuromirror.plan import FloatArray, Plan, transport
 from neuromirror.rules.updater import Step
 
 DTYPES = {"float64": torch.float64, "float32": torch.float32}

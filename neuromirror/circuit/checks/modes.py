@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import networkx as nx
 
 from neuromirror.circuit.checks.context import Context, Path, paths_of
-from neuromirror.circuit.description import Mode, Projection, Signal
+from neuromirror.circuit.description import Mode, Projection
+from neuromirror.circuit.protocol import Signal
 from neuromirror.circuit.rules import drive_of
 from neuromirror.errors import Problem, suggestion
 from neuromirror.rules.expression import PRESYNAPTIC, SYNAPTIC, ExpressionError

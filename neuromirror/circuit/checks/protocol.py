@@ -6,7 +6,7 @@ import math
 from collections.abc import Generator, Iterator
 
 from neuromirror.circuit.checks.context import Context, Path
-from neuromirror.circuit.description import ArrayStimulus, DigitsStimulus, Item, Repeat, Step
+from neuromirror.circuit.protocol import ArrayStimulus, DigitsStimulus, Item, Repeat, Step
 from neuromirror.errors import Problem
 
 MAX_STEPS = 100_000
