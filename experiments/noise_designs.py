@@ -2,19 +2,19 @@
 
 Claim     Bursts of all cells whose patterns are orthogonal and followed by their negatives leave a third of the 28.6 ms
           of τ in tan²θ = N·τ/T that independent noise leaves at best, at mean rates below 100 Hz; bursts of 8 of 20
-          cells at a time leave a half. What remains is the spiking of the cells themselves.
+          cells at a time leave about a half. What remains is the spiking of the cells themselves.
 Command   python -m experiments.noise_designs [--out DIR], which draws noise_designs.svg there
 Takes     about 2 minutes on an idle core.
 Expected  20→10 cells, 30 s, 8 seeds: median τ (95 % interval) beside its law; the mean rate of the lower cells; and the
           spikes that one of them fires in τ:
               Gaussian, 5 ms              26.0 ms (20.2 to 33.7)   law 25.8 ms    94 Hz   2.5
               Gaussian, 20 ms             32.7 ms (23.8 to 42.7)   law 34.4 ms    94 Hz   3.1
-              Gaussian, correlation .05   43.8 ms (38.0 to 54.4)   law 34.3 ms    94 Hz   4.1
+              Gaussian, correlation .05   43.8 ms (38.0 to 54.4)   law 47.9 ms    94 Hz   4.1
               Poisson                     26.2 ms (19.4 to 29.2)   law 25.4 ms   100 Hz   2.6
               bursts of 1                 31.5 ms (27.6 to 36.0)   law 33.1 ms    98 Hz   3.1
               bursts of 4                 16.6 ms (15.9 to 19.5)   law 17.3 ms    96 Hz   1.6
-              bursts of 8                 14.5 ms (13.7 to 17.7)   law 10.6 ms    94 Hz   1.4
-              bursts of all 20             9.9 ms  (8.7 to 12.3)   law  8.3 ms    88 Hz   0.9
+              bursts of 8                 14.5 ms (13.7 to 17.7)   law 10.7 ms    94 Hz   1.4
+              bursts of all 20             9.9 ms  (8.7 to 12.3)   law  8.4 ms    88 Hz   0.9
 """
 
 from __future__ import annotations

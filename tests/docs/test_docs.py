@@ -28,7 +28,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from neuromirror import cli
-from neuromirror.circuit import description
+from neuromirror.circuit import description, protocol
+from neuromirror.circuit.model import Model
 from neuromirror.rules.expression import FUNCTIONS, VARIABLES, Drive
 from neuromirror.rules.library import library
 
@@ -176,14 +177,14 @@ MODELS = {
     description.Normalise: "[rules.NAME]",
     description.Mode: "[modes.NAME]",
     description.Noise: "[modes.NAME]",
-    description.Signal: "[modes.NAME]",
-    description.Stimulus: "[stimulus]",
-    description.ArrayStimulus: "[stimulus]",
-    description.DigitsStimulus: "[stimulus]",
-    description.Step: "[[schedule]]",
-    description.Repeat: "[[schedule]]",
-    description.Timing: "[time]",
-    description.Training: "[training]",
+    protocol.Signal: "[modes.NAME]",
+    protocol.Stimulus: "[stimulus]",
+    protocol.ArrayStimulus: "[stimulus]",
+    protocol.DigitsStimulus: "[stimulus]",
+    protocol.Step: "[[schedule]]",
+    protocol.Repeat: "[[schedule]]",
+    protocol.Timing: "[time]",
+    protocol.Training: "[training]",
     description.Layers: "[layers]",
     description.Feedback: "[feedback]",
     description.Motif: "[motifs.NAME]",
@@ -239,7 +240,7 @@ PREFIXES = {
     description.Normalise: "updater.normalise.",
     description.Norm: "norm.",
     description.Noise: "noise.POPULATION.",
-    description.Signal: "signal.",
+    protocol.Signal: "signal.",
 }
 """What the names of nested tables' fields begin with in circuit-file.md."""
 
@@ -252,8 +253,8 @@ def fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
 def test_models_are_all_known() -> None:
     written = {
         value
-        for value in vars(description).values()
-        if isinstance(value, type) and issubclass(value, description.Model) and value is not description.Model
+        for value in (*vars(description).values(), *vars(protocol).values())
+        if isinstance(value, type) and issubclass(value, Model) and value is not Model
     }
     assert written == set(MODELS)
 
