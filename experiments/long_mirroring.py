@@ -27,7 +27,7 @@ import neuromirror as nm
 from experiments.section import section, stated
 from neuromirror.circuit.lif import lif_of, working_point
 from neuromirror.dynamics.neurons import LIF
-from neuromirror.measure.row_gains import gain_floor_deg, row_gains, siegert_gains
+from neuromirror.measure import gain_floor_deg, row_gains, siegert_gains
 from neuromirror.record import Run
 
 SPREAD = 0.5
@@ -58,11 +58,11 @@ class Design:
 
     def changes(self, lower: int) -> list[str]:
         """Return what it changes of `figure1`, for so many lower cells."""
-        changes = ['rules.mirror.updater={ memory = "100 h", memory_from = "7.5 ms", decay = 2.0 }']
+        changes = ['rules.mirror.updater={ memory = "100 h", memory_from = "2.5 ms", decay = 2.0 }']
         if self.amplitude:
             at_once = 2 ** math.ceil(math.log2(lower))
             law = f'law = "bursts", amplitude = {self.amplitude}, cells = {at_once}, dwell = "30 ms"'
-            changes += [f"modes.mirror.noise.y0={{ {law} }}", 'modes.mirror.window="7.5 ms"']
+            changes += [f"modes.mirror.noise.y0={{ {law} }}"]
             changes.append('modes.mirror.signal={ kind = "trace", tau = "12 ms" }')
         if self.quiet_mV is not None:
             noise = f'noise = "{self.quiet_mV} mV"'
