@@ -22,8 +22,9 @@ from neuromirror.backends.brian2.own_cells import OwnCells
 from neuromirror.backends.brian2.own_checks import check_own_cells
 from neuromirror.backends.brian2.runtime import errors_of_brian2, quieten, stop_if_interrupted, use_runtime
 from neuromirror.backends.brian2.tables import table_values
+from neuromirror.backends.brian2.weights import weight_values
 from neuromirror.errors import RequestError
-from neuromirror.plan import FloatArray, Plan
+from neuromirror.plan import FloatArray, Plan, transport
 
 REPORT_FROM_S = 2.0
 """Standalone programs that run longer than this, in seconds, report their progress, which costs them some time."""
@@ -89,7 +90,7 @@ def _run_here(plans: list[Plan], recorders: list[Recorder], options: Options, ta
     """Run each plan in this process."""
     use_runtime(target)
     for plan, recorder in zip(plans, recorders, strict=True):
-        spiking = SpikingNetwork(plan, options.points)
+        spiking = SpikingNetwork(plan, options.points, options.population)
         b2.seed(seeds.integer(plan.seed, "brian2"))
         duration = _duration(spiking)
         spiking.network.run(duration, report=_reporter(recorder), report_period=0.2 * b2.second, namespace={})
@@ -115,7 +116,7 @@ def _run_standalone(plans: list[Plan], recorders: list[Recorder], options: Optio
         try:
             b2.device.reinit()
             b2.device.activate(build_on_run=False)
-            spiking = SpikingNetwork(plans[0], options.points)
+            spiking = SpikingNetwork(plans[0], options.points, options.population)
             b2.device.insert_code("before_network_run", standalone.SEED_CODE)
             running_s = _running_s(plans[0], len(plans))
             if running_s > REPORT_FROM_S:
@@ -148,9 +149,10 @@ def _arguments(spiking: SpikingNetwork, plan: Plan) -> dict[Any, Any]:
     for name, values in table_values(spiking.layout, plan).items():
         if name in ("inputs", "expected", "cancels") or name.startswith("places_"):
             arguments[spiking.tables[name]] = values
-    arrays = plan.initial_arrays()
     for name, synapses in spiking.arrays.items():
-        arguments[synapses.w] = arrays[name].ravel()[plan.synapses(name)]
+        for variable, initially in weight_values(plan, name).items():
+            if variable != "twin":  # which no seed changes
+                arguments[getattr(synapses, variable)] = initially
     values = cell_values(spiking.layout, plan)
     for name in ("v", *OwnCells(plan).start(0, plan.seed)):
         arguments[getattr(spiking.cells, name)] = values[name]
@@ -163,12 +165,12 @@ def _harvest(spiking: SpikingNetwork, plan: Plan, recorder: Recorder, reached_s:
     grid = spiking.grid
     last = grid.ticks * grid.tick_steps
     ticks = np.rint(np.asarray(spiking.spikes.t / b2.second) / grid.dt_s).astype(np.int64)
-    cells = np.asarray(spiking.spikes.i, dtype=np.int32)
-    for name in plan.sizes:
+    cells = np.asarray(spiking.spikes.i, dtype=np.int32) + np.int32(spiking.recorded.start)
+    for name in plan.sizes if spiking.population is None else [spiking.population]:
         here = spiking.layout.cells(name)
         mine = (cells >= here.start) & (cells < here.stop) & (ticks < last)
         recorder.spikes(name, ticks[mine], (cells[mine] - here.start).astype(np.int32))
-    fixed = plan.initial_arrays()
+    fixed, magnitudes = plan.initial_arrays(), plan.magnitudes()
     at = _snapshots(spiking, plan)
     losses, counts = window_losses(spiking.layout, plan, ticks, cells), np.asarray(spiking.clipped.clipped)
     phase = seen = 0
@@ -184,7 +186,7 @@ def _harvest(spiking: SpikingNetwork, plan: Plan, recorder: Recorder, reached_s:
             phase=phase,
             examples=here.first_example + done,
             t_s=tick * grid.tick_s,
-            arrays={**fixed, **at(k)},
+            arrays=transport(plan, {**fixed, **at(k)}, magnitudes),
             more={
                 **mean_loss(losses[phase], seen, done),
                 **clipped_share(spiking.layout, plan.modes[here.mode], counts, k, done - seen),
