@@ -58,7 +58,7 @@ def stretches(training: Training, roles: SpikingRoles, data: Data) -> list[Stret
     """
     images, every = len(data.train), min(training.mirror_every, len(data.train))
     alone, steps = _lengths(training, images, every, mirrors=bool(roles.mirrors))
-    tests = ["test"] if data.validation is None else ["validation"]
+    usual = "test" if data.validation is None else "validation"
     found = _turn(training, roles, 0.0) * alone
     for start in range(0, steps, images):
         stop = min(start + images, steps)
@@ -66,7 +66,7 @@ def stretches(training: Training, roles: SpikingRoles, data: Data) -> list[Stret
             last = min(first + every, stop)
             found.append(Stretch(mode=roles.engaged, examples=last - first, part="train", epoch=last / images))
             found += _turn(training, roles, last / images) if last - first == every else []
-        for part in dict.fromkeys([*tests, *(["test"] if stop == steps else [])]):
+        for part in [usual, "test"] if stop == steps and usual != "test" else [usual]:
             found.append(Stretch(mode=TESTING, examples=len(_images(data, part)), part=part, epoch=stop / images))
     return found
 
