@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import mean
-from types import MappingProxyType
 
 import numpy as np
 
@@ -42,28 +41,22 @@ RATE_NAMES = ("rules.forward.updater.rate", "rules.bias.updater.rate")
 FULL = Size(
     circuits=(CIRCUIT,),
     data="digits",
-    values={"training.epochs": 8, "training.mirror_epochs": 0},
-    mirrored={"training.epochs": 9, "training.mirror_epochs": 1},
+    values={},
+    mirrored={},
     settings={"train_images": 1000, "validation_images": 190, "test_images": 500},
-    rates=MappingProxyType(dict.fromkeys(METHODS, RATES)),
+    rates=dict.fromkeys(METHODS, RATES),
     seeds=10,
     backend="brian2",
     rate_names=RATE_NAMES,
 )
 QUICK = replace(
     FULL,
-    values={
-        "training.epochs": 1,
-        "training.mirror_epochs": 0,
-        "training.mirror_every": 10,
-        "training.mirror_examples": 100,
-    },
-    mirrored={"training.epochs": 2, "training.mirror_epochs": 1},
+    values={"training.epochs": 2, "training.mirror_every": 10, "training.mirror_examples": 100},
     settings={"train_images": 20, "validation_images": 10, "test_images": 10},
-    rates=MappingProxyType(dict.fromkeys(METHODS, (0.001,))),
+    rates=dict.fromkeys(METHODS, (0.001,)),
     seeds=2,
 )
-RATE_MODEL_SEEDS = 3
+RATE_MODEL_SEEDS = 10
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -80,11 +73,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     chosen.data, chosen.jobs = size.data, 1 if chosen.quick else chosen.jobs
     if not chosen.quick and chosen.out is None:
         chosen.out = Path("runs") / "spiking-learning"
-    print_rate_model(size, RATE_MODEL_SEEDS if not chosen.quick else 1)
     found = results(chosen, CIRCUIT, chosen.methods, size)
     print_tuning(found)
     for method in found.runs:
-        print(_line(found, method))
+        print(_line(found, method), flush=True)
+    print_rate_model(size, RATE_MODEL_SEEDS if not chosen.quick else 1)
 
 
 def _line(found: Results, method: str) -> str:

@@ -53,8 +53,9 @@ class Stretch:
 def stretches(training: Training, roles: SpikingRoles, data: Data) -> list[Stretch]:
     """Return the phases of a run: mirroring alone, epochs of learning and mirroring in turn, a test after each.
 
-    An epoch of mirroring alone has as many turns as one of learning. Tests are with the validation images where there
-    are some, else with the test images; at the end with both.
+    An epoch of mirroring alone has as many turns as one of learning. It is left out where nothing mirrors, so that all
+    methods learn from equally many images. Tests are with the validation images where there are some, else with the
+    test images; at the end with both.
     """
     images, every = len(data.train), min(training.mirror_every, len(data.train))
     alone, steps = _lengths(training, images, every, mirrors=bool(roles.mirrors))
@@ -73,10 +74,9 @@ def stretches(training: Training, roles: SpikingRoles, data: Data) -> list[Stret
 
 def _lengths(training: Training, images: int, every: int, *, mirrors: bool) -> tuple[int, int]:
     """Return the number of turns of mirroring alone, and of images that are learned from."""
-    alone = training.mirror_epochs if mirrors else 0.0
-    steps = max(0, round((training.epochs - alone) * images))
+    steps = max(0, round((training.epochs - training.mirror_epochs) * images))
     steps = steps if training.steps is None else min(steps, training.steps)
-    turns = round(alone * images / every)
+    turns = round(training.mirror_epochs * images / every) if mirrors else 0
     if not turns + steps:
         raise RequestError(f"training.epochs {training.epochs:g}: comes to no image and no turn asleep. Ask for more.")
     return turns, steps
