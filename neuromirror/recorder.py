@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuromirror.backends.base import Snapshot, State
+from neuromirror.backends.base import Snapshot, State, unresumable
 from neuromirror.errors import DivergenceError
 from neuromirror.measure.alignment import angle_deg, gain
 from neuromirror.plan import Plan
@@ -40,8 +40,6 @@ class RunRecorder:
     clipped: dict[str, dict[str, tuple[float, int]]] = field(default_factory=dict)
     begun: State | None = None
     """What the backend goes on from; None at the beginning of a run."""
-    kept: bool = False
-    """Whether there is a checkpoint."""
 
     def __post_init__(self) -> None:
         spiking = self.writer.manifest.dt_s is not None
@@ -142,7 +140,7 @@ class RunRecorder:
         arrays = {f"backend/{name}": array for name, array in state().items()}
         arrays |= {f"last/{name}": array for name, array in self.last.arrays.items()}
         checkpoint.save(self.writer.path, Checkpoint(facts=facts, arrays=arrays))
-        self.kept, ended_s = True, time.perf_counter()
+        ended_s = time.perf_counter()
         self._next_s = ended_s + max(CHECKPOINT_S, (ended_s - started_s) / CHECKPOINT_SHARE)
 
     def restore(self, found: Checkpoint) -> None:
@@ -156,7 +154,7 @@ class RunRecorder:
         if self.activity is not None:
             self.activity.by_mode = facts["spikes"]
         self.last = Snapshot(**facts["last"], arrays=found.part("last"))
-        self.begun, self.kept = found.part("backend"), True
+        self.begun = found.part("backend")
 
     # ---- how it ends -------------------------------------------------------------------------------------------------
 
@@ -171,22 +169,28 @@ class RunRecorder:
         seed, total_s = self.plan.seed, self.plan.phases[-1].stop_s
         if self.last is None:
             return f"seed {seed}: stopped before there was anything to save"
-        return f"seed {seed}: stopped after {self.last.t_s:g} of {total_s:g} s, which are saved in {self.writer.path}"
+        said = f"seed {seed}: stopped after {self.last.t_s:g} of {total_s:g} s, which are saved in {self.writer.path}"
+        if _lost(self.last.arrays) is not None:
+            return said
+        manifest = self.writer.manifest
+        if (why := unresumable(manifest.backend, manifest.target)) is not None:
+            return f"{said}; it cannot be resumed, since {why}"
+        return f"{said}; go on with: neuromirror run --resume {self.writer.path}"
 
-    def close(self, backend: str, wall_s: float) -> None:
+    def close(self, wall_s: float) -> None:
         """Close the record: as complete, as cut short with the last state, or not at all where nothing was recorded."""
         if self.last is None:
             self.writer.discard()
             return
         self.writer.timings({"wall_s": wall_s})
         if self.complete:
-            self.writer.finish(self.summary(backend))
+            self.writer.finish(self.summary())
             checkpoint.discard(self.writer.path)
         else:
             self.write_arrays(self.last)
             self.writer.interrupt()
 
-    def summary(self, backend: str) -> dict[str, Any]:
+    def summary(self) -> dict[str, Any]:
         """Return what ``--json`` prints of a run, without what differs between identical runs."""
         plan, last = self.plan, self.last
         assert last is not None
@@ -194,7 +198,7 @@ class RunRecorder:
         return {
             "circuit_sha256": plan.circuit.sha256,
             "protocol_sha256": plan.circuit.protocol_sha256,
-            "backend": backend,
+            "backend": self.writer.manifest.backend,
             "seed": plan.seed,
             "examples": last.examples,
             "simulated_s": plan.phases[-1].stop_s,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import sys
 import time
@@ -10,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from neuromirror import __version__
-from neuromirror.backends.base import Options, check_options, load_backend
+from neuromirror.backends.base import Backend, Options, check_options, load_backend, unresumable
 from neuromirror.circuit.capabilities import DEFAULT_BACKEND, capabilities
 from neuromirror.circuit.circuit import Circuit
 from neuromirror.circuit.load import load
@@ -24,6 +25,9 @@ from neuromirror.schedule import Phase
 
 Progress = Callable[[float, float], None]
 """Takes the simulated time done and to do, in seconds, over all seeds."""
+
+OPTIONS = "options.json"
+"""The file of a run directory that has the options which the run goes on with, should it be cut short."""
 
 
 def run(
@@ -114,6 +118,8 @@ def run_seeds(
     announce(f"{circuit.name}: {total_s:g} s of simulated time, backend {backend} ({target}), {_seeds(seeds)}")
     recorders, files = [], circuit.to_files("circuit")
     text = files.pop("circuit.toml").decode()
+    if unresumable(backend, target) is None:
+        files[OPTIONS] = (json.dumps({"points": options.points}) + "\n").encode()
     for index, (plan, folder) in enumerate(zip(plans, folders, strict=True)):
         phases = tuple(phase_entry(phase) for phase in plan.phases)
         learned = {one.name for phase in plan.phases for one in plan.modes[phase.mode].learners}
@@ -122,20 +128,31 @@ def run_seeds(
         recorders.append(
             RunRecorder(plan, writer, lambda done, k=index: progress(k * total_s + done, len(plans) * total_s))
         )
+    carry_out(simulator, plans, recorders, options, announce)
+    runs = [open_run(folder) for folder in folders]
+    if figures:
+        for record in runs:
+            record.save_figures()
+    return runs
+
+
+def carry_out(
+    simulator: Backend,
+    plans: list[Plan],
+    recorders: list[RunRecorder],
+    options: Options,
+    announce: Callable[[str], None],
+) -> None:
+    """Run plans into their records, and close these, however it ends."""
     started = time.perf_counter()
     try:
         simulator.run(plans, list(recorders), options)
     finally:
         wall_s = (time.perf_counter() - started) / len(plans)
         for recorder in recorders:
-            recorder.close(backend, wall_s)
+            recorder.close(wall_s)
             if not recorder.complete:
                 announce(recorder.left())
-    runs = [open_run(folder) for folder in folders]
-    if figures:
-        for record in runs:
-            record.save_figures()
-    return runs
 
 
 def _seeds(seeds: Sequence[int]) -> str:
@@ -188,7 +205,7 @@ def manifest_of(
         target=target,
         seed=plan.seed,
         dt_s=description.time.dt.s if spiking else None,
-        versions=_versions(backend),
+        versions=versions_of(backend),
         device=target.partition(",")[0] if backend == "torch" else "cpu",
         populations={
             name: {"path": p.path, "layer": p.layer, "size": plan.sizes[name]}
@@ -208,7 +225,8 @@ def _command_line() -> str:
     return " ".join([os.path.basename(sys.argv[0]) or "python", *sys.argv[1:]])
 
 
-def _versions(backend: str) -> dict[str, str]:
+def versions_of(backend: str) -> dict[str, str]:
+    """Return the versions of all that the numbers of a backend depend on, by name."""
     modules = {name: importlib.import_module(name) for name in ("numpy", capabilities(backend).needs)}
     return {
         "python": ".".join(map(str, sys.version_info[:3])),

@@ -80,6 +80,15 @@ class Keeper(Protocol):
         ...
 
 
+def unresumable(backend: str, target: str | None) -> str | None:
+    """Return why a run cannot go on when it has been cut short; None if it can."""
+    if backend != "brian2":
+        return f"runs of backend '{backend}' keep no state on their way"
+    if target == "cpp_standalone":
+        return "standalone programs keep no state on their way, as targets numpy and cython do"
+    return None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """How to run, apart from what the circuit file says.

@@ -126,8 +126,9 @@ class Harvest:
         return arrays
 
     def close(self) -> None:
-        """Hand over what there is: the run has ended, or goes on from a state."""
-        if self._steps or not self._parts:
+        """Hand over the spikes that there are. A run that has come to its end has a part, if an empty one."""
+        at_end = self._snapshots * self.snapshot_ticks > self.layout.grid.ticks
+        if self._steps or (at_end and not self._parts):
             self._hand_over()
 
     def _hand_over(self) -> None:
