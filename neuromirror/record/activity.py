@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
@@ -34,27 +35,35 @@ class SpikeCounts:
             self.by_mode[mode][population] += int(spikes)
 
 
-def mean_rates_Hz(counts: Counts, manifest: Manifest) -> dict[str, dict[str, float]]:
-    """Return the mean rate of a cell of each population in each mode, in Hz."""
-    sizes = {name: entry["size"] for name, entry in manifest.populations.items()}
-    spent_s = dict.fromkeys(counts, 0.0)
-    for phase in manifest.phases:
-        spent_s[phase["mode"]] += phase["stop_s"] - phase["start_s"]
-    return {
-        mode: {name: spikes / (sizes[name] * spent_s[mode]) for name, spikes in of_mode.items()}
-        for mode, of_mode in counts.items()
-    }
-
-
-def total(of_mode: Mapping[str, int], shared: Iterable[str]) -> int:
-    """Return the number of spikes of all cells in one mode.
+def mean_rates_Hz(counts: Counts, manifest: Manifest, until_s: float = math.inf) -> dict[str, dict[str, float]]:
+    """Return the mean rate of a cell of each population in each mode, in Hz.
 
     Parameters
     ----------
-    of_mode : mapping of str to int
-        Spikes by population.
-    shared : iterable of str
-        Populations whose cells are those of another, under which their spikes are counted.
+    counts : Counts
+        Spikes up to ``until_s``.
+    manifest : Manifest
+    until_s : float
+        How far the run has come, in seconds. Modes that it has not come to are left out.
     """
-    left_out = set(shared)
-    return sum(spikes for name, spikes in of_mode.items() if name not in left_out)
+    spent_s = dict.fromkeys(counts, 0.0)
+    for phase in manifest.phases:
+        spent_s[phase["mode"]] += max(0.0, min(phase["stop_s"], until_s) - phase["start_s"])
+    sizes = {name: entry["size"] for name, entry in manifest.populations.items()}
+    return {
+        mode: {name: spikes / (sizes[name] * spent_s[mode]) for name, spikes in of_mode.items()}
+        for mode, of_mode in counts.items()
+        if spent_s[mode]
+    }
+
+
+def of_all_cells(values: Mapping[str, float], shared: Collection[str]) -> float:
+    """Return the sum over populations of what each has, such as spikes, that of no cell twice.
+
+    Parameters
+    ----------
+    values : mapping of str to number
+    shared : collection of str
+        Populations whose cells are those of another.
+    """
+    return sum(value for name, value in values.items() if name not in shared)
