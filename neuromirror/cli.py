@@ -220,19 +220,8 @@ def run(
     if resume is not None:
         from neuromirror.commands.resume import go_on
 
-        given = {
-            "the circuit": circuit is not None,
-            "--backend": backend != "brian2",
-            "--seed": seed != 0,
-            "--seeds": seeds != 1,
-            "--target": target != "auto",
-            "--dtype": dtype != "float64",
-            "--points": points != 200,
-            "--out": out is not None,
-            "--method": method is not None,
-            "--set": bool(set_),
-        }
-        go_on(resume, given, figures=figures, json_=json_)
+        begun = (circuit, backend, seed, seeds, target, dtype, points, out, method, set_)
+        go_on(resume, begun, figures=figures, json_=json_)
         return
     if circuit is None:
         raise RequestError("run: name a circuit, such as figure1, or a run to go on with: --resume DIR.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 
 from neuromirror.commands.report import as_json, report
@@ -13,26 +13,40 @@ from neuromirror.errors import RequestError
 from neuromirror.progress import ProgressBar
 from neuromirror.resuming import resume_run
 
+DEFAULTS = {
+    "the circuit": None,
+    "--backend": "brian2",
+    "--seed": 0,
+    "--seeds": 1,
+    "--target": "auto",
+    "--dtype": "float64",
+    "--points": 200,
+    "--out": None,
+    "--method": None,
+    "--set": (),
+}
+"""What says how a run begins, as it is where it is left out."""
 
-def go_on(folder: Path, given: Mapping[str, bool], *, figures: bool, json_: bool) -> None:
+
+def go_on(folder: Path, begun: Sequence[object], *, figures: bool, json_: bool) -> None:
     """Do it.
 
     Parameters
     ----------
     folder : Path
         The run directory.
-    given : mapping of str to bool
-        Whether each option, by its name, was given that says how a run begins.
+    begun : sequence
+        What was given of `DEFAULTS`, in their order.
     figures, json_ : bool
         Whether to draw the figures, and to print one JSON object as the last line.
 
     Raises
     ------
     RequestError
-        If one was given.
+        If something of it was given.
     """
-    for name, is_given in given.items():
-        if is_given:
+    for (name, default), value in zip(DEFAULTS.items(), begun, strict=True):
+        if value != default:
             raise RequestError(f"--resume: a run goes on as it was begun. Leave out {name}.")
     started = time.perf_counter()
     with ProgressBar() as bar:

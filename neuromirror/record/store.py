@@ -38,6 +38,7 @@ class RunWriter:
 
     def __init__(self, path: Path, manifest: Manifest, metrics_file: TextIO) -> None:
         self.path = path
+        self._place = path.absolute()  # Brian2 changes the working directory while a program runs
         self.manifest = manifest
         self._metrics_file = metrics_file
         self.rows = 0
@@ -171,7 +172,7 @@ class RunWriter:
         assert ticks.shape == cells.shape == (len(ticks),), "one tick and one cell a spike"
         part = self.parts[population]
         arrays = {"ticks": ticks.astype(np.int64, copy=False), "cells": cells.astype(np.int32, copy=False)}
-        _replace_file(self.path / "spikes" / f"{population}-{part:04d}.npz", _npz(arrays))
+        _replace_file(self._place / "spikes" / f"{population}-{part:04d}.npz", _npz(arrays))
         self.parts[population] = part + 1
 
     def weights(self, step: int, forward: Mapping[str, np.ndarray], feedback: Mapping[str, np.ndarray]) -> None:
@@ -191,14 +192,14 @@ class RunWriter:
     def weight_files(self, step: int, forward: bytes, feedback: bytes) -> None:
         """Write a snapshot of the weights, the files as they are; see `weights`."""
         for name, content in (("W", forward), ("B", feedback)):
-            _replace_file(self.path / "weights" / f"{step:010d}" / f"{name}.safetensors", content)
+            _replace_file(self._place / "weights" / f"{step:010d}" / f"{name}.safetensors", content)
         if step not in self.steps[-1:]:
             self.steps.append(step)
 
     def timings(self, timings: Mapping[str, object]) -> None:
         """Write ``timings.json``: how long things took, in s, as the caller names them."""
         text = json.dumps(plain(timings), indent=2, sort_keys=True, allow_nan=False) + "\n"
-        _replace_file(self.path / "timings.json", text.encode())
+        _replace_file(self._place / "timings.json", text.encode())
 
     def finish(self, summary: Mapping[str, object]) -> None:
         """Close the record of a run that reached its end.
@@ -226,7 +227,7 @@ class RunWriter:
             return
         self._metrics_file.close()
         written = ("circuit.toml", "metrics.jsonl", "manifest.json", *self._beside)
-        _take_away(self.path, written, self._made)
+        _take_away(self._place, written, self._made)
 
     def _close(self, *, complete: bool, summary: Mapping[str, object]) -> None:
         self._metrics_file.close()
@@ -235,7 +236,7 @@ class RunWriter:
         self._write_manifest()
 
     def _write_manifest(self) -> None:
-        _replace_file(self.path / "manifest.json", self.manifest.to_json().encode())
+        _replace_file(self._place / "manifest.json", self.manifest.to_json().encode())
 
 
 def is_free(path: Path) -> bool:
