@@ -176,7 +176,7 @@ def draw(
 
 @app.command
 def run(
-    circuit: str,
+    circuit: str | None = None,
     /,
     *,
     backend: str = "brian2",
@@ -186,6 +186,7 @@ def run(
     dtype: str = "float64",
     points: Whole = 200,
     out: Annotated[str | None, Parameter(name=["--out", "-o"])] = None,
+    resume: Path | None = None,
     json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
     figures: Annotated[bool, Parameter(help="Draw the figures; --no-figures draws none.")] = True,
     method: Overlay = None,
@@ -196,7 +197,7 @@ def run(
     Parameters
     ----------
     circuit
-        Circuit file, or name of a shipped circuit.
+        Circuit file, or name of a shipped circuit; left out with --resume.
     backend
         brian2 (spiking cells), torch, brian2-rate or reference (rates).
     seed
@@ -211,9 +212,19 @@ def run(
         Number of rows of the metrics.
     out
         The run directory itself; with several seeds, the directory of the run directories.
+    resume
+        Go on with the run of this directory, as it was begun.
     json_
         Print one JSON object as the last line.
     """
+    if resume is not None:
+        from neuromirror.commands.resume import go_on
+
+        begun = (circuit, backend, seed, seeds, target, dtype, points, out, method, set_)
+        go_on(resume, begun, figures=figures, json_=json_)
+        return
+    if circuit is None:
+        raise RequestError("run: name a circuit, such as figure1, or a run to go on with: --resume DIR.")
     if not 1 <= seeds <= 10_000:
         raise RequestError(f"--seeds {seeds}: expected a number of runs from 1 to 10000.")
     from neuromirror.backends.base import Options

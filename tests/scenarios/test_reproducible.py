@@ -125,6 +125,8 @@ def test_ctrl_c_keeps_what_has_been_simulated(target: str, duration_s: int, tmp_
         _, said = program.communicate(timeout=120)
     assert program.returncode == 130, said
     assert "saved in run" in said
+    goes_on = "go on with: neuromirror run --resume run"
+    assert ("it cannot be resumed, since standalone programs keep no state" if target != "numpy" else goes_on) in said
     run = nm.open_run(tmp_path / "run")
     reached_s = run.times_s()[-1]
     assert not run.manifest.complete

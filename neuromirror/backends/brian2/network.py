@@ -15,6 +15,7 @@ from neuromirror.backends.brian2 import equations
 from neuromirror.backends.brian2.cells import cell_values
 from neuromirror.backends.brian2.drives import CELL_NAMES, SYNAPSE_NAMES, run_drive
 from neuromirror.backends.brian2.grid import Grid
+from neuromirror.backends.brian2.harvest import BIASES
 from neuromirror.backends.brian2.homeostasis import Homeostasis
 from neuromirror.backends.brian2.layout import Layout
 from neuromirror.backends.brian2.noises import Noises
@@ -36,9 +37,6 @@ begins, projections open, and states are recorded."""
 
 RELAY_THRESHOLDS = 3.0
 """What a spike of a drive projection adds to its target, in distances from rest to threshold: it always fires it."""
-
-BIASES = ".bias"
-"""Key of the monitor of all biases; no projection can have this name."""
 
 GATE_TAU_S = 0.05
 """Time constant by which a gate knows a silent forward cell, in seconds."""
@@ -273,13 +271,6 @@ class SpikingNetwork:
                 run_drive(mine, code, dt=tick, order=LEARN, name=label)
                 if BIASES not in self.monitors:
                     self.monitors[BIASES] = self._monitor(self.cells, "b", "snapshots_bias")
-
-    def tell_time(self, tell: Any) -> None:
-        """Have the network call ``tell(t)`` with the time in seconds at each snapshot."""
-        teller = b2.NeuronGroup(1, "told : 1", namespace={"tell": tell}, name="teller")
-        interval_s = self.snapshot_ticks * self.grid.tick_s
-        teller.run_regularly("told = tell(t/second)", dt=interval_s * b2.second, name="tell_time")
-        self.network.add(teller)
 
     def _monitor(self, source: Any, variable: str, name: str) -> Any:
         interval_s = self.snapshot_ticks * self.grid.tick_s

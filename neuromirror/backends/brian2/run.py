@@ -4,30 +4,26 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import brian2 as b2
-import numpy as np
 
 from neuromirror import seeds
-from neuromirror.backends.base import Options, Recorder, Snapshot
+from neuromirror.backends.base import Options, Recorder
 from neuromirror.backends.brian2 import standalone
 from neuromirror.backends.brian2.cells import cell_values
-from neuromirror.backends.brian2.clipping import clipped_share
-from neuromirror.backends.brian2.losses import mean_loss, window_losses
-from neuromirror.backends.brian2.network import BIASES, SpikingNetwork
+from neuromirror.backends.brian2.harvest import Harvest, boundary_ticks
+from neuromirror.backends.brian2.here import RunHere
+from neuromirror.backends.brian2.network import SpikingNetwork
 from neuromirror.backends.brian2.own_cells import OwnCells
 from neuromirror.backends.brian2.own_checks import check_own_cells
 from neuromirror.backends.brian2.runtime import errors_of_brian2, quieten, stop_if_interrupted, use_runtime
+from neuromirror.backends.brian2.stream import Stream, hand_over
 from neuromirror.backends.brian2.tables import table_values
 from neuromirror.backends.brian2.weights import weight_values
 from neuromirror.errors import RequestError
-from neuromirror.plan import FloatArray, Plan, transport
-
-REPORT_FROM_S = 2.0
-"""Standalone programs that run longer than this, in seconds, report their progress, which costs them some time."""
+from neuromirror.plan import Plan
 
 TARGETS = ("numpy", "cython", "cpp_standalone")
 
@@ -92,10 +88,7 @@ def _run_here(plans: list[Plan], recorders: list[Recorder], options: Options, ta
     for plan, recorder in zip(plans, recorders, strict=True):
         spiking = SpikingNetwork(plan, options.points, options.population)
         b2.seed(seeds.integer(plan.seed, "brian2"))
-        duration = _duration(spiking)
-        spiking.network.run(duration, report=_reporter(recorder), report_period=0.2 * b2.second, namespace={})
-        _harvest(spiking, plan, recorder, float(spiking.network.t / b2.second))
-        stop_if_interrupted()
+        RunHere(spiking, plan, recorder).run(_duration(spiking))
 
 
 def _duration(spiking: SpikingNetwork) -> Any:
@@ -119,24 +112,23 @@ def _run_standalone(plans: list[Plan], recorders: list[Recorder], options: Optio
             spiking = SpikingNetwork(plans[0], options.points, options.population)
             b2.device.insert_code("before_network_run", standalone.SEED_CODE)
             running_s = _running_s(plans[0], len(plans))
-            if running_s > REPORT_FROM_S:
-                spiking.tell_time(standalone.tell)
+            hand_over(spiking, boundary_ticks(spiking.layout, spiking.snapshot_ticks))
             spiking.network.run(_duration(spiking), namespace={})
             standalone.build(Path(folder), running_s=running_s)
             for index, (plan, recorder) in enumerate(zip(plans, recorders, strict=True)):
                 seed = seeds.integer(plan.seed, "brian2")
-                end_s = plan.phases[-1].stop_s
-                standalone.execute(
-                    _arguments(spiking, plan),
-                    directory=Path(folder),
-                    seed=seed,
-                    results=f"results_{index}",
-                    watch=recorder.progress,
-                )
-                completed: Any = b2.device._last_run_completed_fraction
-                reached_s = min(float(completed * _duration(spiking) / b2.second), end_s)
-                _harvest(spiking, plan, recorder, reached_s)
-                recorder.progress(reached_s)
+                harvest = Harvest(spiking.layout, plan, recorder, spiking.snapshot_ticks, spiking.population)
+                stream = Stream(Path(folder) / f"results_{index}", spiking, harvest)
+                try:
+                    standalone.execute(
+                        _arguments(spiking, plan),
+                        directory=Path(folder),
+                        seed=seed,
+                        results=f"results_{index}",
+                        watch=stream.poll,
+                    )
+                finally:
+                    harvest.close()
                 stop_if_interrupted()
         finally:
             b2.device.reinit()
@@ -158,71 +150,6 @@ def _arguments(spiking: SpikingNetwork, plan: Plan) -> dict[Any, Any]:
         arguments[getattr(spiking.cells, name)] = values[name]
     arguments[spiking.cells.b] = values["b"]
     return arguments
-
-
-def _harvest(spiking: SpikingNetwork, plan: Plan, recorder: Recorder, reached_s: float) -> None:
-    """Hand spikes and snapshots to the recorder, as far as the run has come."""
-    grid = spiking.grid
-    last = grid.ticks * grid.tick_steps
-    ticks = np.rint(np.asarray(spiking.spikes.t / b2.second) / grid.dt_s).astype(np.int64)
-    cells = np.asarray(spiking.spikes.i, dtype=np.int32) + np.int32(spiking.recorded.start)
-    for name in plan.sizes if spiking.population is None else [spiking.population]:
-        here = spiking.layout.cells(name)
-        mine = (cells >= here.start) & (cells < here.stop) & (ticks < last)
-        recorder.spikes(name, ticks[mine], (cells[mine] - here.start).astype(np.int32))
-    fixed, magnitudes = plan.initial_arrays(), plan.magnitudes()
-    at = _snapshots(spiking, plan)
-    losses, counts = window_losses(spiking.layout, plan, ticks, cells), np.asarray(spiking.clipped.clipped)
-    phase = seen = 0
-    for k in range(1 + int(reached_s / (spiking.snapshot_ticks * grid.tick_s) + 1e-9)):
-        tick = k * spiking.snapshot_ticks
-        if tick > grid.ticks:
-            break
-        while phase + 1 < len(plan.phases) and tick > grid.first_tick[phase + 1]:
-            phase, seen = phase + 1, 0
-        here = plan.phases[phase]
-        done = (tick - grid.first_tick[phase]) * grid.tick_steps // grid.window_steps[here.mode]
-        state = Snapshot(
-            phase=phase,
-            examples=here.first_example + done,
-            t_s=tick * grid.tick_s,
-            arrays=transport(plan, {**fixed, **at(k)}, magnitudes),
-            more={
-                **mean_loss(losses[phase], seen, done),
-                **clipped_share(spiking.layout, plan.modes[here.mode], counts, k, done - seen),
-            },
-        )
-        seen = done
-        recorder.snapshot(state, keep_arrays=tick in grid.first_tick)
-
-
-def _snapshots(spiking: SpikingNetwork, plan: Plan) -> Callable[[int], dict[str, FloatArray]]:
-    """Return a function that gives the arrays that learn, at the k-th snapshot."""
-    recorded: dict[str, FloatArray] = {}
-    for name, monitor in spiking.monitors.items():
-        recorded[name] = np.asarray(monitor.b if name == BIASES else monitor.w)
-    shapes = {name: array.shape for name, array in plan.initial_arrays().items()}
-
-    def at(k: int) -> dict[str, FloatArray]:
-        arrays = {}
-        for name in spiking.layout.learners:
-            if name in spiking.arrays:
-                array = np.zeros(shapes[name])
-                array.flat[plan.synapses(name)] = recorded[name][:, k]
-                arrays[name] = array
-            else:
-                here = spiking.layout.cells(name.removesuffix(".bias"))
-                arrays[name] = recorded[BIASES][here, k].copy()
-        return arrays
-
-    return at
-
-
-def _reporter(recorder: Recorder) -> Callable[..., None]:
-    def report(elapsed: Any, completed: float, start: Any, duration: Any) -> None:
-        recorder.progress(float(completed * duration / b2.second))
-
-    return report
 
 
 backend = _Brian2()
