@@ -22,7 +22,8 @@ def clipped_share(
     snapshot : int
         The snapshot at which the windows end; they begin at the one before.
     windows : int
-        How many end in between.
+        How many end in between. Of those in which cells take turns each half counts, and each cell once, under its
+        forward population.
 
     Returns
     -------
@@ -32,5 +33,6 @@ def clipped_share(
     if snapshot == 0 or windows == 0:
         return {}
     since = counts[:, snapshot] - counts[:, snapshot - 1]
-    names = sorted(name for name in layout.plan.sizes if name not in mode.drives)
-    return {"clipped": {name: float(since[layout.cells(name)].mean()) / windows for name in names}}
+    parts = len(layout.grid.parts(mode.name))
+    names = sorted(n for n in layout.plan.sizes if n not in mode.drives and not (parts > 1 and layout.shared(n)))
+    return {"clipped": {name: float(since[layout.cells(name)].mean()) / (parts * windows) for name in names}}

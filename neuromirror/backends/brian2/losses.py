@@ -16,8 +16,8 @@ def window_losses(
 ) -> list[FloatArray | None]:
     """Return half the squared output error of every window.
 
-    The output of a cell is its number of spikes in the window, as a rate in units of ``code.unit``, so the loss holds
-    the variance of counts as well. In push-pull errors are those of units, the difference of two cells.
+    The output of a cell is its number of spikes in the window, or in the half in which it carries y, as a rate in units
+    of ``code.unit``, so the loss holds the variance of counts as well. In push-pull errors are those of units, the difference of two cells.
 
     Parameters
     ----------
@@ -38,17 +38,19 @@ def window_losses(
     row = 1
     for index, phase in enumerate(plan.phases):
         mode = plan.modes[phase.mode]
-        targets = expected[row : row + phase.examples]
-        row += phase.examples if mode.inputs or mode.compare else 0
+        parts = grid.parts(phase.mode)
+        rows = phase.examples * len(parts)
+        targets = expected[row : row + rows][len(parts) - 1 :: len(parts)]
+        row += rows if mode.inputs or mode.compare else 0
         if not mode.compare:
             found.append(None)
             continue
         width = grid.window_steps[phase.mode]
-        window = (steps - grid.first_tick[index] * grid.tick_steps) // width
-        inside = (window >= 0) & (window < phase.examples)
+        window, step = np.divmod(steps - grid.first_tick[index] * grid.tick_steps, width)
+        inside = (window >= 0) & (window < phase.examples) & (step < parts[0].share * width)
         counts = np.zeros((phase.examples, layout.size))
         np.add.at(counts, (window[inside], cells[inside]), 1.0)
-        rates = counts / (phase.window_s * plan.unit_Hz)
+        rates = counts / (parts[0].share * phase.window_s * plan.unit_Hz)
         errors = [
             plan.coding.values(rates[:, layout.cells(y)] - targets[:, layout.cells(d)]) for d, y in mode.compare.items()
         ]

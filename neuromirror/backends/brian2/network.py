@@ -13,24 +13,25 @@ import numpy as np
 
 from neuromirror.backends.brian2 import equations
 from neuromirror.backends.brian2.cells import cell_values
-from neuromirror.backends.brian2.drives import CELL_NAMES, SYNAPSE_NAMES, run_drive
+from neuromirror.backends.brian2.drives import run_drive
 from neuromirror.backends.brian2.grid import Grid
 from neuromirror.backends.brian2.homeostasis import Homeostasis
 from neuromirror.backends.brian2.layout import Layout
 from neuromirror.backends.brian2.noises import Noises
 from neuromirror.backends.brian2.normalise import STEPS
 from neuromirror.backends.brian2.own_cells import OwnCells
-from neuromirror.backends.brian2.tables import OVER_TIME, table_values
+from neuromirror.backends.brian2.tables import OVER_TIME, table_values, transmits
+from neuromirror.backends.brian2.turns import REMEMBER, Turns
 from neuromirror.modes import Learner
 from neuromirror.plan import Plan
 
 SCHEDULE = ["start", "groups", "thresholds", "resets", "synapses", "end"]
 """Resets before synapses: a relay's strong synapse would otherwise be wiped out by the reset of the same step."""
 
-FOLLOW, LEARN, KEEP = 0, 1, 2
+REMEMBERED, FOLLOW, LEARN, KEEP = -1, 0, 1, 2
 WINDOW = KEEP + STEPS + 1
 OPEN, SNAPSHOT = WINDOW + 1, WINDOW + 2
-"""The order of what happens at a tick: baselines move, rules apply, homeostasis acts (in several places), a window
+"""The order of what happens at a tick: signals are remembered, baselines move, rules apply, homeostasis acts (in several places), a window
 begins, projections open, and states are recorded."""
 
 RELAY_THRESHOLDS = 3.0
@@ -72,6 +73,7 @@ class SpikingNetwork:
     points: int
     layout: Layout = field(init=False)
     homeostasis: Homeostasis = field(init=False)
+    turns: Turns = field(init=False)
     cells: Any = field(init=False)
     arrays: dict[str, Any] = field(init=False, default_factory=dict)
     tables: dict[str, Any] = field(init=False, default_factory=dict)
@@ -80,7 +82,7 @@ class SpikingNetwork:
 
     def __post_init__(self) -> None:
         self.layout = Layout(self.plan, self.plan.description.time.dt.s)
-        self.homeostasis = Homeostasis(self.layout)
+        self.homeostasis, self.turns = Homeostasis(self.layout), Turns(self.layout)
         b2.defaultclock.dt = self.layout.dt_s * b2.second
         for name, values in table_values(self.layout, self.plan).items():
             dt_s = self.grid.tick_s if name.startswith(OVER_TIME) else 1.0
@@ -111,19 +113,16 @@ class SpikingNetwork:
         return [n for n, p in self.plan.description.projections.items() if n in used and p.connector == connector]
 
     def _build_cells(self) -> None:
-        crossed = any(
-            mode.gates or mode.errors or mode.compare
-            for mode in map(self.plan.modes.get, self.layout.scheduled)
-            if mode
-        )
+        modes = [self.plan.modes[name] for name in self.layout.scheduled]
+        crossed = any(mode.gates or mode.errors or mode.compare for mode in modes)
         seen = {name for learners in self.layout.learners.values() for one in learners for name in one.rule.drive.names}
-        self.crossed = crossed or bool(seen & {"error", "cross"})
+        self.crossed = not self.turns.taken and (crossed or bool(seen & {"error", "cross"}))
         step = equations.gated_membrane_step if self.crossed else equations.membrane_step
         extra = "".join(f"beta_{k} : 1\nerror_beta_{k} : 1\n" for k in range(len(self.layout.scheduled)))
         own, noises = OwnCells(self.plan), Noises(self.layout, self.plan)
         self.cells = b2.NeuronGroup(
             self.layout.size,
-            own.model(equations.CELLS + noises.model() + extra + self.homeostasis.model()),
+            own.model(equations.CELLS + self.turns.model() + noises.model() + extra + self.homeostasis.model()),
             threshold=noises.threshold(own.threshold("v > v_threshold")),
             reset=own.reset(equations.RESET),
             refractory=noises.refractory,  # pyright: ignore[reportArgumentType]
@@ -142,19 +141,21 @@ class SpikingNetwork:
             setattr(self.cells, name, values)
         tick = self.grid.tick_s * b2.second
         self.common = noises.link(self.cells, self.tables, tick=tick, order=WINDOW)
-        code = equations.WINDOW + noises.window()
+        if self.turns.taken:
+            self.cells.run_regularly(REMEMBER, dt=tick, order=REMEMBERED, name="remember")
+        code = equations.WINDOW + self.turns.window() + noises.window()
         self.cells.run_regularly(code, dt=tick, order=WINDOW, name="window")
 
     def _build_weights(self, name: str) -> None:
         projection = self.plan.description.projections[name]
-        transmits = any(name in self.plan.description.modes[mode].on for mode in self.layout.scheduled)
+        opens = any(transmits(self.plan, name, part) for part in self.layout.parts)
         source, target = self.layout.cells(projection.source), self.layout.cells(projection.target)
         synapses = b2.Synapses(
             self.cells,
             self.cells,
             "w : 1\non_now : 1 (shared)",
-            on_pre="synaptic_post += on_now*jump_post*w" if transmits else None,
-            delay=projection.delay.s * b2.second if transmits else None,
+            on_pre="synaptic_post += on_now*jump_post*w" if opens else None,
+            delay=projection.delay.s * b2.second if opens else None,
             namespace={**self.tables, "taught": equations.taught},
             name=f"weights_{name}",
         )
@@ -165,7 +166,7 @@ class SpikingNetwork:
         synapses.connect(i=sources.ravel()[there], j=targets.ravel()[there])
         synapses.w = self.plan.initial_arrays()[name].ravel()[there]
         self.arrays[name] = synapses
-        if transmits:
+        if opens:
             code = f"on_now = transmits_{name}(mode_of(t)*second)\n"
             if name in self.layout.learners:
                 code += f"cancel_post += on_now*w*{self.plan.beta!r}\n"
@@ -175,10 +176,10 @@ class SpikingNetwork:
         """Join all cross-projections, and the axons that bring the compared signal, in one object."""
         self.axons = None
         rows = [row for name in self._projections("one_to_one") for row in self._axon_rows(name)]
-        modes = {mode: self.plan.modes[mode] for mode in self.layout.scheduled}
-        compared = {(source, target) for mode in modes.values() for target, source in mode.compare.items()}
+        modes = [self.plan.modes[part.mode] for part in self.layout.parts]
+        compared = {(s, t) for mode in modes for t, s in mode.compare.items() if not self.layout.shared(t)}
         for source, target in sorted(compared):
-            on = [float(modes[mode].compare.get(target) == source) for mode in self.layout.scheduled]
+            on = [float(mode.compare.get(target) == source) for mode in modes]
             start = self.layout.cells(source).start, self.layout.cells(target).start
             off = [0.0] * len(on)
             rows += [_Axon(start[0] + k, start[1] + k, "compare", 0.0, on, off) for k in range(self.plan.sizes[target])]
@@ -216,9 +217,9 @@ class SpikingNetwork:
 
     def _axon_rows(self, name: str) -> list[_Axon]:
         projection = self.plan.description.projections[name]
-        if self.layout.shared(projection.target):
+        if self.layout.shared(projection.target) or self.layout.shared(projection.source):
             return []  # no axon is needed to bring cells their own signal
-        modes = [self.plan.modes[mode] for mode in self.layout.scheduled]
+        modes = [self.plan.modes[part.mode] for part in self.layout.parts]
         on = [float(name in self.plan.description.modes[mode.name].on) for mode in modes]
         crosses = [float(any(axons.name == name for axons in mode.cross.values())) for mode in modes]
         size = self.plan.sizes[projection.target]
@@ -232,8 +233,8 @@ class SpikingNetwork:
     def _build_rules(self) -> None:
         tick = self.grid.tick_s * b2.second
         follow = "".join(
-            f"beta_{k} = beta_{k} + follow_{k}(t)*(signal - beta_{k})\n"
-            f"error_beta_{k} = error_beta_{k} + follow_{k}(t)*(error_trace - error_beta_{k})\n"
+            f"beta_{k} = beta_{k} + follow_{k}(t)*({self.turns.forward_signal} - beta_{k})\n"
+            f"error_beta_{k} = error_beta_{k} + follow_{k}(t)*({self.turns.error_signal} - error_beta_{k})\n"
             for k in range(len(self.layout.scheduled))
         )
         if self.plan.description.code.estimate is not None:
@@ -245,13 +246,11 @@ class SpikingNetwork:
             self.cells.run_regularly(follow, dt=tick, order=FOLLOW, name="follow_baselines")
         for number, (name, learners) in enumerate(self.layout.learners.items()):
             if name in self.arrays:
-                shared = self.layout.shared(learners[0].target)
-                names = {**SYNAPSE_NAMES, "cross": SYNAPSE_NAMES["post"]} if shared else SYNAPSE_NAMES
-                code = _update(number, "w", learners, names, dale=self.plan.dale)
+                code = _update(number, "w", learners, self.turns.names(learners[0]), dale=self.plan.dale)
                 run_drive(self.arrays[name], code, dt=tick, order=LEARN, name=f"learn_weights_{name}")
                 self.monitors[name] = self._monitor(self.arrays[name], "w", f"snapshots_weights_{name}")
             else:
-                code = _update(number, "b", learners, CELL_NAMES)
+                code = _update(number, "b", learners, self.turns.names(learners[0]))
                 here = self.layout.cells(learners[0].target)
                 mine, label = self.cells[here.start : here.stop], f"learn_bias_{learners[0].target}"
                 run_drive(mine, code, dt=tick, order=LEARN, name=label)
