@@ -156,7 +156,7 @@ class SpikingNetwork:
             "w : 1\non_now : 1 (shared)",
             on_pre="synaptic_post += on_now*jump_post*w" if opens else None,
             delay=projection.delay.s * b2.second if opens else None,
-            namespace={**self.tables, "taught": equations.taught},
+            namespace={**self.tables, "taught": equations.taught, "nominal": self.plan.beta},
             name=f"weights_{name}",
         )
         targets, sources = np.meshgrid(
@@ -169,7 +169,7 @@ class SpikingNetwork:
         if opens:
             code = f"on_now = transmits_{name}(mode_of(t)*second)\n"
             if name in self.layout.learners:
-                code += f"cancel_post += on_now*w*{self.plan.beta!r}\n"
+                code += "cancel_post += on_now*w*nominal\n" + self.turns.opened()
             synapses.run_regularly(code, dt=self.grid.tick_s * b2.second, order=OPEN, name=f"open_weights_{name}")
 
     def _build_axons(self) -> None:

@@ -29,9 +29,13 @@ REMEMBER = "memory = memory + remembers(t)*(signal - memory)"
 WINDOW = """
 gain = 1 - gated*int(memory < gate_silent)
 cancel = cancel - compares(mode_now*second, i)*memory
-synaptic = synaptic*(1 - switches(t))
+synaptic = synaptic + switches(t)*(cancels(mode_now*second, i)*unit_current - synaptic)
 """
-"""What changes besides where a half begins. Currents of the half before would leak into this one: they are shunted."""
+"""What changes besides where a half begins.
+
+Currents of the half before would leak into this one. They are shunted, and those of this half begin at their mean: it is
+taken away from the beginning, too.
+"""
 
 
 def turn_tables(layout: Layout) -> dict[str, FloatArray]:
@@ -82,6 +86,10 @@ class Turns:
     def window(self) -> str:
         """Return what changes where a window or a half begins, after all else."""
         return WINDOW if self.taken else ""
+
+    def opened(self) -> str:
+        """Return what synapses do besides whose mean input is not that of a table, where a half begins."""
+        return "synaptic_post += switches(t)*on_now*w*nominal*unit_current_post\n" if self.taken else ""
 
     def names(self, learner: Learner) -> Mapping[str, str]:
         """Return what a learner calls the variables of its drive."""
