@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from neuromirror.circuit.axons import in_role
 from neuromirror.circuit.checks.context import Context
 from neuromirror.circuit.description import Mode, Population
 from neuromirror.circuit.templates import flat
@@ -24,7 +25,7 @@ def shared_cells(c: Context) -> Iterator[Problem]:
     for name, mode in c.circuit.modes.items():
         if name in scheduled:
             yield from turning(c, name, mode)
-            yield from _copies(c, mode, shared)
+            yield from _copies(c, name, mode, shared)
 
 
 def _one_kind(c: Context, name: str, population: Population) -> Iterator[Problem]:
@@ -34,11 +35,10 @@ def _one_kind(c: Context, name: str, population: Population) -> Iterator[Problem
         yield c.problem("shared-kind", ("populations", name), message)
 
 
-def _copies(c: Context, mode: Mode, shared: dict[str, Population]) -> Iterator[Problem]:
+def _copies(c: Context, mode_name: str, mode: Mode, shared: dict[str, Population]) -> Iterator[Problem]:
     """Report drive projections that do not bring shared cells exactly what they fire themselves."""
-    for name in mode.on:
-        projection = c.circuit.projections.get(name)
-        if projection is None or projection.role != "drive" or projection.target not in shared:
+    for name, projection in in_role(c.circuit, mode_name, mode, "drive").items():
+        if projection.target not in shared:
             continue
         place, own = ("projections", name), shared[projection.target].shares
         if projection.source != own:

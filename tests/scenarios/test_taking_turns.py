@@ -68,7 +68,7 @@ def test_what_is_learned_follows_from_the_spikes(target: str, estimated: bool, t
         },
     )
     run = nm.run(circuit, seed=5, target=target, out=tmp_path / "run", figures=False)
-    (y0, d0), (y1, d1) = (halves(run, name, 20) for name in ("y0", "y1"))
+    (y0, d0), (_, d1) = (halves(run, name, 20) for name in ("y0", "y1"))
     share = 1 - math.exp(-0.1 / TAU_S) if estimated else 0.0
     beta = {name: np.full(size, BETA) for name, size in (("y0", 3), ("d0", 3), ("d1", 2))}
     W, B, bias = run.weights("W1", 0), run.weights("B1", 0), run.weights("y1.bias", 0)
@@ -108,7 +108,11 @@ def test_sleep_and_wake_have_baselines_and_weights_of_their_own(target: str, tmp
             trace = math.exp(-DT_S / 7e-3) * trace + added[step]
             if step % 5 == 4:
                 read[name].append(trace)
-    B, share, beta = run.weights("B1", 0), 1 - math.exp(-2.5e-3 / TAU_S), {"y0": np.full(3, BETA), "y1": np.full(2, BETA)}
+    B, share, beta = (
+        run.weights("B1", 0),
+        1 - math.exp(-2.5e-3 / TAU_S),
+        {"y0": np.full(3, BETA), "y1": np.full(2, BETA)},
+    )
     for lower, upper in zip(read["y0"], read["y1"], strict=True):
         beta = {"y0": beta["y0"] + share * (lower - beta["y0"]), "y1": beta["y1"] + share * (upper - beta["y1"])}
         B = B + 0.01 * (np.outer(lower - beta["y0"], upper - beta["y1"]) - 0.5 * B)

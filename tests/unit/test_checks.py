@@ -534,6 +534,33 @@ CASES = [
     Case("no-stimulus", "modes.engaged.input", ("stimulus=",), r'Add \[stimulus\] kind = "teacher"'),
     Case("no-stimulus", "modes.engaged.compare", ("stimulus=", "modes.engaged.input="), r"Add \[stimulus\]"),
     Case("unknown-mode", "schedule.1.mode", ("schedule.1.mode=engagd",), "Did you mean 'engaged'"),
+    Case(
+        "unknown-mode", "projections.x0.roles.engagd", ('projections.x0.roles={engagd="gate"}',), "you mean 'engaged'"
+    ),
+    Case(
+        "axon-roles",
+        "projections.W1.roles",
+        ('projections.W1.roles={engaged="gate"}',),
+        r"the role 'synapse' does the same in all modes.*Say role = \"drive\"",
+    ),
+    Case(
+        "axon-roles",
+        "projections.e1.roles",
+        ('projections.e1.roles={mirror="gate"}',),
+        "the role 'error' does the same",
+    ),
+    Case(
+        "axon-roles",
+        "modes.mirror.on",
+        ('feedback={cross="one"}', 'modes.mirror.on=["@forward", "@drive", "@gate"]'),
+        "either drives or gates",
+    ),
+    Case(
+        "wrong-path",
+        "projections.e2.role",
+        ('projections.e2={source="d1", target="y1", connector="one_to_one", role="drive", roles={engaged="gate"}}',),
+        "from the forward to the feedback path",
+    ),
     Case("step-length", "schedule.1", ("schedule.1.duration=",), "this has neither"),
     Case("step-length", "schedule.0", ("schedule.0.examples=5",), "this has both"),
     Case(
@@ -753,6 +780,7 @@ def test_a_name_that_is_not_there_has_its_place_in_the_file_whatever_the_alphabe
     "change",
     [
         "projections.x1.role=drvie",
+        'projections.x1.roles={engaged="error"}',
         "rules.forward.updater.rate=nan",
         "rules.mirror.updater.memory=60 mV",
         "rules.mirror.updater.decay=-1",
@@ -878,7 +906,10 @@ ANOTHER = (
         ((*SHARED, 'projections.g0.delay="1 ms"'), [("taking-turns", "projections.g0.delay")]),
         ((*SHARED, "projections.e1.permutation=[1, 0]"), [("taking-turns", "projections.e1.permutation")]),
         ((*SHARED, *ANOTHER, "projections.g1.source=y2"), [("taking-turns", "projections.g1")]),
-        ((*SHARED, *ANOTHER, 'modes.engaged.compare={d1="y2 - target"}'), [("taking-turns", "modes.engaged.compare.d1")]),
+        (
+            (*SHARED, *ANOTHER, 'modes.engaged.compare={d1="y2 - target"}'),
+            [("taking-turns", "modes.engaged.compare.d1")],
+        ),
         (
             (
                 *SHARED,

@@ -94,9 +94,7 @@ class Grid:
             ends = start + ticks * np.arange(1, phase.examples + 1)
             first = min(phase.examples, math.ceil(settle_s / phase.window_s - 1e-9))
             halves = ends - ticks // 2 if phase.mode in self.turning else ends[:0]
-            windows = Windows(
-                mode=phase.mode, window_s=phase.window_s, ends=ends, settled=ends[first:], halves=halves
-            )
+            windows = Windows(mode=phase.mode, window_s=phase.window_s, ends=ends, settled=ends[first:], halves=halves)
             found.append(windows)
         return found
 

@@ -17,7 +17,8 @@ def window_losses(
     """Return half the squared output error of every window.
 
     The output of a cell is its number of spikes in the window, or in the half in which it carries y, as a rate in units
-    of ``code.unit``, so the loss holds the variance of counts as well. In push-pull errors are those of units, the difference of two cells.
+    of ``code.unit``, so the loss holds the variance of counts as well. In push-pull errors are those of units, the
+    difference of two cells.
 
     Parameters
     ----------

@@ -6,12 +6,13 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import brian2 as b2
 import numpy as np
 
 from neuromirror.backends.brian2 import equations
+from neuromirror.backends.brian2.axons import EFFECTS, axons_of, comparing
 from neuromirror.backends.brian2.cells import cell_values
 from neuromirror.backends.brian2.drives import run_drive
 from neuromirror.backends.brian2.grid import Grid
@@ -31,8 +32,8 @@ SCHEDULE = ["start", "groups", "thresholds", "resets", "synapses", "end"]
 REMEMBERED, FOLLOW, LEARN, KEEP = -1, 0, 1, 2
 WINDOW = KEEP + STEPS + 1
 OPEN, SNAPSHOT = WINDOW + 1, WINDOW + 2
-"""The order of what happens at a tick: signals are remembered, baselines move, rules apply, homeostasis acts (in several places), a window
-begins, projections open, and states are recorded."""
+"""The order of what happens at a tick: signals are remembered, baselines move, rules apply, homeostasis acts (in
+several places), a window begins, projections open, and states are recorded."""
 
 RELAY_THRESHOLDS = 3.0
 """What a spike of a drive projection adds to its target, in distances from rest to threshold: it always fires it."""
@@ -42,20 +43,6 @@ BIASES = ".bias"
 
 GATE_TAU_S = 0.05
 """Time constant by which a gate knows a silent forward cell, in seconds."""
-
-
-class _Axon(NamedTuple):
-    """One axon of a cross-projection.
-
-    Its cells are numbered among all; it says mode by mode whether it transmits, and whether rules see it as ``cross``.
-    """
-
-    source: int
-    target: int
-    kind: str
-    delay_s: float
-    on: list[float]
-    crosses: list[float]
 
 
 @dataclass
@@ -175,14 +162,8 @@ class SpikingNetwork:
     def _build_axons(self) -> None:
         """Join all cross-projections, and the axons that bring the compared signal, in one object."""
         self.axons = None
-        rows = [row for name in self._projections("one_to_one") for row in self._axon_rows(name)]
-        modes = [self.plan.modes[part.mode] for part in self.layout.parts]
-        compared = {(s, t) for mode in modes for t, s in mode.compare.items() if not self.layout.shared(t)}
-        for source, target in sorted(compared):
-            on = [float(mode.compare.get(target) == source) for mode in modes]
-            start = self.layout.cells(source).start, self.layout.cells(target).start
-            off = [0.0] * len(on)
-            rows += [_Axon(start[0] + k, start[1] + k, "compare", 0.0, on, off) for k in range(self.plan.sizes[target])]
+        rows = [row for name in self._projections("one_to_one") for row in axons_of(self.layout, self.plan, name)]
+        rows += comparing(self.layout)
         if not rows:
             return
         kinds = sorted({row.kind for row in rows})
@@ -190,7 +171,7 @@ class SpikingNetwork:
         crosses = np.array([row.crosses for row in rows]).T
         self.tables["axon_on"] = b2.TimedArray(switches, dt=1 * b2.second, name="table_axon_on")
         self.tables["axon_crosses"] = b2.TimedArray(crosses, dt=1 * b2.second, name="table_axon_crosses")
-        effects = [_AXON_EFFECT[kind] for kind in kinds if self.crossed or kind in ("drive", "compare")]
+        effects = [EFFECTS[kind] for kind in kinds if self.crossed or kind in ("drive", "compare")]
         if self.crossed:
             effects.append("cross_post += crosses*signal_kick_pre")
         model = "on_now : 1\ncrosses : 1\nrow : integer (constant)\n"
@@ -214,21 +195,6 @@ class SpikingNetwork:
             order=OPEN,
             name="open_axons",
         )
-
-    def _axon_rows(self, name: str) -> list[_Axon]:
-        projection = self.plan.description.projections[name]
-        if self.layout.shared(projection.target) or self.layout.shared(projection.source):
-            return []  # no axon is needed to bring cells their own signal
-        modes = [self.plan.modes[part.mode] for part in self.layout.parts]
-        on = [float(name in self.plan.description.modes[mode.name].on) for mode in modes]
-        crosses = [float(any(axons.name == name for axons in mode.cross.values())) for mode in modes]
-        size = self.plan.sizes[projection.target]
-        given = projection.permutation
-        order = range(size) if given is None else self.plan.coding.order(np.array(given, dtype=np.intp)).tolist()
-        source, target = self.layout.cells(projection.source).start, self.layout.cells(projection.target).start
-        return [
-            _Axon(source + j, target + i, projection.role, projection.delay.s, on, crosses) for i, j in enumerate(order)
-        ]
 
     def _build_rules(self) -> None:
         tick = self.grid.tick_s * b2.second
@@ -277,14 +243,6 @@ class SpikingNetwork:
         wanted = self.grid.ticks / max(1, self.points)
         divisors = [d for k in range(1, math.isqrt(whole) + 1) if whole % k == 0 for d in (k, whole // k)]
         return min(divisors, key=lambda d: abs(math.log(d / wanted)))
-
-
-_AXON_EFFECT = {
-    "drive": "v_post += on_now*is_drive*relay*v_threshold_post",
-    "compare": "synaptic_post += on_now*is_compare*jump_post",
-    "gate": "gate_trace_post += on_now*is_gate*gate_kick",
-    "error": "error_trace_post += on_now*is_error*signal_kick_pre",
-}
 
 
 def _update(

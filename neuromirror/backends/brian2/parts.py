@@ -41,8 +41,7 @@ class Part:
 
 def turning_modes(plan: Plan) -> frozenset[str]:
     """Return the scheduled modes in which cells take turns."""
-    modes = {phase.mode: plan.description.modes[phase.mode] for phase in plan.phases}
-    return frozenset(name for name, mode in modes.items() if takes_turns(plan.description, mode))
+    return frozenset(phase.mode for phase in plan.phases if takes_turns(plan.description, phase.mode))
 
 
 def parts_of(mode: str, *, turning: bool) -> tuple[Part, ...]:

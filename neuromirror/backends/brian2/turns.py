@@ -33,8 +33,8 @@ synaptic = synaptic + switches(t)*(cancels(mode_now*second, i)*unit_current - sy
 """
 """What changes besides where a half begins.
 
-Currents of the half before would leak into this one. They are shunted, and those of this half begin at their mean: it is
-taken away from the beginning, too.
+Currents of the half before would leak into this one. They are shunted, and those of this half begin at their mean,
+since the mean is taken away from the beginning.
 """
 
 
