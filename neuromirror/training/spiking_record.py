@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuromirror.backends.base import Snapshot
+from neuromirror.circuit.turns import takes_turns
 from neuromirror.errors import DivergenceError
 from neuromirror.plan import FloatArray, Plan
 from neuromirror.record.manifest import PhaseEntry
@@ -55,14 +56,15 @@ class SpikingRecorder:
 
     @cached_property
     def _windows(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The time steps at which each image that is shown begins and ends."""
+        """The time steps at which each image that is shown begins, and at which its output has been counted."""
         dt_s, starts, stops = self.plan.description.time.dt.s, [np.zeros(0, int)], [np.zeros(0, int)]
         for phase, stretch in zip(self.plan.phases, self.phases, strict=True):
             if stretch.part is not None:
                 width = round(phase.window_s / dt_s)
                 begin = round(phase.start_s / dt_s) + width * np.arange(phase.examples)
+                turns = takes_turns(self.plan.description, phase.mode)  # then y is in the first half
                 starts.append(begin)
-                stops.append(begin + width)
+                stops.append(begin + (width // 2 if turns else width))
         return np.concatenate(starts), np.concatenate(stops)
 
     @cached_property
