@@ -1,5 +1,4 @@
-"""Schedules of section 8.5 in spikes: which layers of a chain may be noisy at a time, and what a wrong choice costs.
-"""
+"""Schedules of section 8.5 in spikes: which layers of a chain may be noisy at a time, and what a wrong choice costs."""
 
 from __future__ import annotations
 
@@ -136,7 +135,7 @@ def measure(layers: int, schedule: Schedule, *, noise_s: float, seeds: int, cell
 
 
 def _taught(circuit: nm.Circuit, run: Run, noise_s: float) -> Iterator[tuple[int, list[float]]]:
-    """Yield by layer for the B above it: angle and law after ``noise_s`` of noise, both at the end of its mode, and f of its layer."""
+    """Yield by layer for the B above: angle and law after ``noise_s`` of noise, both at the end, and f of the layer."""
     times_s = np.array(run.times_s())
     for number, phase in enumerate(run.manifest.phases):
         chains = driven_shares(circuit, run, number)
@@ -189,9 +188,8 @@ def lines(schedule: Schedule, found: Found, *, arrays: int, noise_s: float) -> I
     """Yield what is printed of a schedule."""
     phases = schedule.phases(arrays)
     yield f"  {schedule.name}"
-    same = ((noise_s, noise_s * phases, found.same_noise), (noise_s * arrays / phases, noise_s * arrays, found.same_time))
-    for noisy_s, whole_s, at in same if phases < arrays else same[:1]:
-        yield f"    {noisy_s:3g} s of noise, {whole_s:3g} s in all: {at}"
+    for each_s, at in {noise_s: found.same_noise, noise_s * arrays / phases: found.same_time}.items():
+        yield f"    {each_s:3g} s of noise, {each_s * phases:3g} s in all: {at}"
     if found.shares.any():
         shares = "  ".join(f"y{layer} {share:.2f}" for layer, share in enumerate(np.median(found.shares, axis=0)))
         yield f"    share of the noisy layer's variance that other layers drive: {shares}"

@@ -1,4 +1,4 @@
-r"""What the input of a layer leaves of its mirror: cells that others drive are correlated, and B copies their covariance.
+"""What the input of a noisy layer leaves between B and Wᵀ: cells that others drive are correlated, and B copies that.
 
 Of the variance of a layer's cells, as the next layer passes it on, a share f comes from the layer's input and the rest
 from what is each cell's own: its noise and its spiking. With C the covariance of the layer below, relative to its mean
@@ -75,7 +75,7 @@ def driven_share(passed_NN: np.ndarray, W_NK: np.ndarray, below_KK: np.ndarray) 
     passed_NN = np.asarray(passed_NN, dtype=np.float64)
     if passed_NN.shape != driven_NN.shape or not np.trace(passed_NN) > 0:
         raise RequestError(
-            f"covariance {passed_NN.shape} of {len(driven_NN)} cells: expected {driven_NN.shape}, with variances above 0."
+            f"covariance {passed_NN.shape} of {len(driven_NN)} cells: expected {driven_NN.shape}, variances above 0."
         )
     others = ~np.eye(len(driven_NN), dtype=bool)
     together = driven_NN[others]
@@ -109,9 +109,9 @@ def driven_angle_deg(shares: Sequence[float], sizes: Sequence[int]) -> float:
 
     Notes
     -----
-    v is the variance of the eigenvalues of C, relative to their squared mean; for independent weights of mean zero
-    the angle between C·Wᵀ and Wᵀ is at tan²θ = v, and W·C·Wᵀ has v' = (n'/n)·(1 + v), both for many cells. Layers of one
-    size with the same f come to sin θ = f. With f = 1, no noise but that of the lowest layer, tan θ = √L.
+    v is the variance of the eigenvalues of C, relative to their squared mean. For independent weights of mean zero and
+    many cells the angle between C·Wᵀ and Wᵀ is at tan²θ = v, and W·C·Wᵀ has v' = (n'/n)·(1 + v). Layers of one size
+    with the same f come to sin θ = f. With f = 1, no noise but that of the lowest layer, tan θ = √L.
     """
     if len(sizes) != len(shares) + 1 or min(sizes) < 1 or not all(0 <= share <= 1 for share in shares):
         raise RequestError(

@@ -105,13 +105,13 @@ def test_rates_with_a_single_noisy_input_are_at_the_law(tmp_path: Path) -> None:
 
 def test_what_does_not_match_is_refused() -> None:
     W, one = np.ones((3, 2)), np.eye(2)
-    with pytest.raises(RequestError, match="share 1.5"):
+    with pytest.raises(RequestError, match=r"share 1\.5"):
         driven_covariance(1.5, W, one)
     with pytest.raises(RequestError, match=r"expected W \(N, K\)"):
         driven_covariance(0.5, W, np.eye(3))
     with pytest.raises(RequestError, match="drives no cell"):
         driven_covariance(0.5, 0 * W, one)
-    with pytest.raises(RequestError, match="expected \\(3, 3\\)"):
+    with pytest.raises(RequestError, match=r"expected \(3, 3\)"):
         driven_share(one, W, one)
     with pytest.raises(RequestError, match="no two cells together"):
         driven_share(one, one, one)
