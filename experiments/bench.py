@@ -36,7 +36,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from experiments import bench_networks
+from experiments import bench_chains, bench_networks
 from experiments.bounds import Line
 from experiments.section import Mirrored, mirror, options, section, stated
 
@@ -156,6 +156,7 @@ def lines(*, quick: bool) -> Iterator[Line]:
     """Measure everything, one line a bound."""
     for bounds in SECTIONS:
         yield from accuracy(bounds, seeds=3 if quick else bounds.seeds)
+    yield from bench_chains.lines(seeds=3 if quick else 10, wide_seeds=2 if quick else 3)
     yield from looks(LOOKS, times=5)
     yield from speed(RUN, IMPORTS, pairs=1 if quick else 5)
     yield from bench_networks.lines(rounds=3 if quick else 15)

@@ -277,11 +277,13 @@ class Mirroring(Model):
     """Short form: the modes in which every B learns (8.5).
 
     ``turns``: ``each`` layer is noisy in turn; ``alternate``, every second layer; ``together``, all layers, each with
-    noise of its own; ``single``, the lowest alone, whose signal drives the rest. ``rule_for`` names other rules for the
-    B of those W that lead to cells of some kinds.
+    noise of its own; ``single``, the lowest alone, whose signal drives the rest. ``own_input``: whether what leads into
+    a noisy layer transmits, with the first two. ``rule_for`` names other rules for the B of those W that lead to cells
+    of some kinds.
     """
 
     turns: Literal["each", "alternate", "together", "single"] = "each"
+    own_input: Literal["off", "on"] = "off"
     rule: str = "mirror"
     rule_for: dict[str, str] = Field(default_factory=dict)
     noise: Noise = Field(default_factory=Noise)

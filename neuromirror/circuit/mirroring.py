@@ -50,8 +50,10 @@ def _mode(description: Description, mirroring: Mirroring, mode: str, noisy: list
     """Return the mode in which some populations are noisy, and the B above them (or all) learn."""
     projections = description.projections
     forward = list(forward_path(description))
-    on = [name for name in forward if everything or (projections[name].source in noisy and projections[name].weight)]
-    learn = [b for b, p in projections.items() if p.weight is not None and p.mirrors in on]
+    taught = [w for w in forward if everything or (projections[w].source in noisy and projections[w].weight)]
+    driving = [w for w in forward if mirroring.own_input == "on" and projections[w].target in noisy]
+    on = [name for name in forward if name in (*taught, *driving)]
+    learn = [b for b, p in projections.items() if p.weight is not None and p.mirrors in taught]
     ends = {end for b in learn for end in (projections[b].source, projections[b].target)}
     drives = [name for name, p in projections.items() if role_in(p, mode) == "drive" and p.target in ends]
     return Mode(
