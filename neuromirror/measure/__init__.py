@@ -3,6 +3,7 @@
 from neuromirror.measure.alignment import angle_deg, gain, mean_example_angle_deg, vector_angle_deg
 from neuromirror.measure.driven import driven_angle_deg, driven_covariance, driven_share
 from neuromirror.measure.probing import ProbingLaw, passed_correlation, passed_covariance, probed_part, probing_law
+from neuromirror.measure.row_gains import gain_floor_deg, row_gains, siegert_gains
 from neuromirror.measure.sampling import SamplingLaw, phase_signals, sampling_law
 from neuromirror.measure.theory import (
     correlated_angle_deg,
@@ -33,6 +34,7 @@ __all__ = [
     "explained_variance",
     "exponential_traces",
     "gain",
+    "gain_floor_deg",
     "mean_example_angle_deg",
     "median_interval",
     "normalisation_floor_deg",
@@ -44,7 +46,9 @@ __all__ = [
     "probed_part",
     "probing_law",
     "rate_angle_deg",
+    "row_gains",
     "sampling_angle_deg",
     "sampling_law",
+    "siegert_gains",
     "vector_angle_deg",
 ]
