@@ -239,12 +239,13 @@ def run_seeds(
         raise RequestError(f"seeds {seeds}: expected one or more seeds, each once.")
     plans = [make_plan(circuit, seed, backend) for seed in seeds]
     simulator = load_backend(backend)
-    target = simulator.target(plans[0], options, len(plans))
+    target = simulator.target(plans, options)
     folders = run_folders(f"{circuit.name}-{backend}", seeds, out)
     for folder in folders:
         check_free(folder)
     total_s = plans[0].phases[-1].stop_s
-    announce(f"{circuit.name}: {total_s:g} s of simulated time, backend {backend} ({target}), {_seeds(seeds)}")
+    said = simulator.said(target, plans, options)
+    announce(f"{circuit.name}: {total_s:g} s of simulated time, backend {backend} ({said}), {_seeds(seeds)}")
     recorders, files = [], circuit.to_files("circuit")
     text = files.pop("circuit.toml").decode()
     for index, (plan, folder) in enumerate(zip(plans, folders, strict=True)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -38,9 +39,6 @@ RELAY_THRESHOLDS = 3.0
 
 BIASES = ".bias"
 """Key of the monitor of all biases; no projection can have this name."""
-
-GATE_TAU_S = 0.05
-"""Time constant by which a gate knows a silent forward cell, in seconds."""
 
 
 class _Axon(NamedTuple):
@@ -132,9 +130,7 @@ class SpikingNetwork:
                 **self.tables,
                 **own.constants,
                 "taught": equations.taught,
-                "nominal": self.plan.beta,
-                "gate_silent": equations.GATE_SILENT * self.plan.beta,
-                "gate_decay": math.exp(-self.grid.dt_s / GATE_TAU_S),
+                "gate_decay": math.exp(-self.grid.dt_s / equations.GATE_TAU_S),
             },
             name="cells",
         )
@@ -168,20 +164,12 @@ class SpikingNetwork:
         if transmits:
             code = f"on_now = transmits_{name}(mode_of(t)*second)\n"
             if name in self.layout.learners:
-                code += f"cancel_post += on_now*w*{self.plan.beta!r}\n"
+                code += "cancel_post += on_now*w*nominal_post\n"
             synapses.run_regularly(code, dt=self.grid.tick_s * b2.second, order=OPEN, name=f"open_weights_{name}")
 
     def _build_axons(self) -> None:
         """Join all cross-projections, and the axons that bring the compared signal, in one object."""
-        self.axons = None
-        rows = [row for name in self._projections("one_to_one") for row in self._axon_rows(name)]
-        modes = {mode: self.plan.modes[mode] for mode in self.layout.scheduled}
-        compared = {(source, target) for mode in modes.values() for target, source in mode.compare.items()}
-        for source, target in sorted(compared):
-            on = [float(modes[mode].compare.get(target) == source) for mode in self.layout.scheduled]
-            start = self.layout.cells(source).start, self.layout.cells(target).start
-            off = [0.0] * len(on)
-            rows += [_Axon(start[0] + k, start[1] + k, "compare", 0.0, on, off) for k in range(self.plan.sizes[target])]
+        self.axons, rows = None, self.axon_rows()
         if not rows:
             return
         kinds = sorted({row.kind for row in rows})
@@ -199,7 +187,7 @@ class SpikingNetwork:
             self.cells,
             model,
             on_pre="\n".join(effects),
-            namespace={**self.tables, "relay": RELAY_THRESHOLDS, "gate_kick": 1 / (GATE_TAU_S * self.plan.unit_Hz)},
+            namespace={**self.tables, "relay": RELAY_THRESHOLDS},
             name="axons",
         )
         self.axons.connect(i=np.array([row.source for row in rows]), j=np.array([row.target for row in rows]))
@@ -214,7 +202,19 @@ class SpikingNetwork:
             name="open_axons",
         )
 
-    def _axon_rows(self, name: str) -> list[_Axon]:
+    def axon_rows(self) -> list[_Axon]:
+        """Return all of these axons."""
+        rows = [row for name in self._projections("one_to_one") for row in self._axons_of(name)]
+        modes = {mode: self.plan.modes[mode] for mode in self.layout.scheduled}
+        compared = {(source, target) for mode in modes.values() for target, source in mode.compare.items()}
+        for source, target in sorted(compared):
+            on = [float(modes[mode].compare.get(target) == source) for mode in self.layout.scheduled]
+            start = self.layout.cells(source).start, self.layout.cells(target).start
+            off = [0.0] * len(on)
+            rows += [_Axon(start[0] + k, start[1] + k, "compare", 0.0, on, off) for k in range(self.plan.sizes[target])]
+        return rows
+
+    def _axons_of(self, name: str) -> list[_Axon]:
         projection = self.plan.description.projections[name]
         if self.layout.shared(projection.target):
             return []  # no axon is needed to bring cells their own signal
@@ -273,17 +273,30 @@ class SpikingNetwork:
 
     @cached_property
     def snapshot_ticks(self) -> int:
-        """Ticks between two snapshots: a divisor of every phase, so that the ends of phases are among them."""
-        whole = math.gcd(*self.grid.first_tick[1:])
-        wanted = self.grid.ticks / max(1, self.points)
-        divisors = [d for k in range(1, math.isqrt(whole) + 1) if whole % k == 0 for d in (k, whole // k)]
-        return min(divisors, key=lambda d: abs(math.log(d / wanted)))
+        """Ticks between two snapshots."""
+        return self.grid.snapshot_ticks(self.points)
+
+    @property
+    def duration(self) -> Any:
+        """The run's length: that of the schedule, and the steps in which its last window is learned from and read.
+
+        Brian2 takes times that differ by less than a ten-thousandth of a clock's step for the same, so that a clock of
+        long steps needs more than one of ours to come to its last.
+        """
+        grid, longest = self.grid, max(1, self.snapshot_ticks) * self.grid.tick_steps
+        return (grid.ticks * grid.tick_steps + 1 + math.ceil(2e-4 * longest)) * grid.dt_s * b2.second
+
+    def seen_as(self, plan: Plan) -> SpikingNetwork:
+        """Return these Brian2 objects as those of another plan that is run by the same program."""
+        seen = copy.copy(self)
+        seen.plan, seen.layout = plan, Layout(plan, self.layout.dt_s)
+        return seen
 
 
 _AXON_EFFECT = {
     "drive": "v_post += on_now*is_drive*relay*v_threshold_post",
     "compare": "synaptic_post += on_now*is_compare*jump_post",
-    "gate": "gate_trace_post += on_now*is_gate*gate_kick",
+    "gate": "gate_trace_post += on_now*is_gate*gate_kick_post",
     "error": "error_trace_post += on_now*is_error*signal_kick_pre",
 }
 

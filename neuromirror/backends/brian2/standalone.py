@@ -12,11 +12,12 @@ import shlex
 import shutil
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import brian2 as b2
+import numpy as np
 
 from neuromirror.errors import RunError
 
@@ -104,33 +105,40 @@ def tell(t: float) -> float:
 
 
 def execute(
-    arguments: dict[Any, Any], *, directory: Path, seed: int, results: str, watch: Callable[[float], None]
+    values: Mapping[str, np.ndarray], *, results: Path, seed: int, watch: Callable[[float], None]
 ) -> None:
-    """Run the program with values and a seed of its own.
+    """Run a program with values and a seed of its own.
 
     Parameters
     ----------
-    arguments : dict
-        Values for Brian2's ``run_args``: variables and TimedArrays.
-    directory : Path
-        Where the program was built.
+    values : mapping of str to array
+        Of variables and tables, by the names that the program knows them by, such as ``"cells.v"``.
+    results : Path
+        Directory for the results, in that where the program was built; values are written there too.
     seed : int
         Of the program's random numbers.
-    results : str
-        Directory for the results, relative to the program's.
     watch : callable
         Takes the simulated time in seconds, now and then, of a program that tells it; see `tell`.
     """
     os.environ[SEED_VARIABLE] = str(seed)
     ended = threading.Event()
-    watcher = threading.Thread(target=_watch, args=(directory / results / "stdout.txt", watch, ended), daemon=True)
+    watcher = threading.Thread(target=_watch, args=(results / "stdout.txt", watch, ended), daemon=True)
+    given = [f"{name}={_argument(array, results / f'given_{k}')}" for k, (name, array) in enumerate(values.items())]
     watcher.start()
     try:
-        b2.device.run(results_directory=results, with_output=False, run_args=arguments)
+        b2.device.run(str(results.parent), results_directory=results.name, with_output=False, run_args=given)
     finally:
         del os.environ[SEED_VARIABLE]
         ended.set()
         watcher.join()
+
+
+def _argument(array: np.ndarray, file: Path) -> str:
+    """Return an array as a program takes it: a number itself, or the name of a file that is written."""
+    if array.size == 1:
+        return repr(array.item())
+    array.tofile(file)
+    return str(file.absolute())
 
 
 def _watch(said: Path, watch: Callable[[float], None], ended: threading.Event) -> None:
