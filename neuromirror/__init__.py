@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     )
     from neuromirror.result import Run, open_run
     from neuromirror.simulation import run, run_seeds
+    from neuromirror.sweeps.sweep import sweep
     from neuromirror.training.align import Alignment, align
     from neuromirror.training.train import resume, train
 
@@ -46,6 +47,7 @@ _HOMES = {
     "resume": "neuromirror.training.train",
     "run": "neuromirror.simulation",
     "run_seeds": "neuromirror.simulation",
+    "sweep": "neuromirror.sweeps.sweep",
     "train": "neuromirror.training.train",
 }
 
@@ -67,6 +69,7 @@ __all__ = [
     "resume",
     "run",
     "run_seeds",
+    "sweep",
     "train",
 ]
 

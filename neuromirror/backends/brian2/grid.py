@@ -63,7 +63,7 @@ class Grid:
         return self.ticks + 2
 
     def snapshot_ticks(self, points: int) -> int:
-        """Return the ticks between two of about so many snapshots: a divisor of every phase, so that they see its end."""
+        """Return the ticks between two of about so many snapshots, a divisor of every phase: its end is one of them."""
         whole = math.gcd(*self.first_tick[1:])
         wanted = self.ticks / max(1, points)
         divisors = [d for k in range(1, math.isqrt(whole) + 1) if whole % k == 0 for d in (k, whole // k)]

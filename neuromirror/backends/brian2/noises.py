@@ -147,7 +147,7 @@ class Noises:
         return self.layout.per_cell(by_mode)
 
     def _burst_tables(self, burst: Burst) -> dict[str, FloatArray]:
-        """Return what bursts when, and how much and with which sign, (rows,) each, and the places of cells by round, (rounds, cells)."""
+        """Return what bursts when and how far, (rows,) each, and the places of cells by round, (rounds, cells)."""
         grid = self.layout.grid
         code = burst_code(self.plan, burst.population, burst.noise)
         ticks, windows = windows_of(grid, burst.mode)

@@ -20,6 +20,7 @@ from typing import Any
 
 import brian2 as b2
 import numpy as np
+from brian2.devices.cpp_standalone.device import CPPStandaloneDevice
 
 from neuromirror import seeds
 from neuromirror.backends.base import Options, Recorder
@@ -31,6 +32,7 @@ from neuromirror.backends.brian2.network import SpikingNetwork
 from neuromirror.backends.brian2.runtime import errors_of_brian2, quieten, stop_if_interrupted
 from neuromirror.backends.brian2.tables import table_values
 from neuromirror.circuit.arrays import Array
+from neuromirror.circuit.description import Parameters
 from neuromirror.plan import Plan
 
 REPORT_FROM_S = 2.0
@@ -43,12 +45,7 @@ _DATA: dict[str, Any] = {
     "name": None,
     "about": None,
     "code": {"beta": None, "unit": None, "estimate": {"tau": None}},
-    "cells": {
-        "*": dict.fromkeys(
-            ("activation", "phi", "slope", "tau_m", "tau_syn", "refractory", "v_rest", "v_reset", "v_threshold")
-            + ("noise", "default_bias", "unit_current")
-        )
-    },
+    "cells": {"*": dict.fromkeys(("activation", "phi", "slope", "unit_current", *Parameters.model_fields))},
     "populations": {"*": {"bias": None, "parameters": None}},
     "projections": {"*": {"weight": None, "delay": None}},
     "rules": {"*": {"updater": dict.fromkeys(("rate", "decay", "decay_times_rate", "memory", "memory_from"))}},
@@ -172,7 +169,7 @@ _open: _Open | None = None
 
 def _opened(program: Program) -> _Open:
     """Return a program's Brian2 objects; in a process that has not built it they are made anew, without its code."""
-    if _open is None or _open.directory != program.directory:
+    if _open is None or _open.directory != program.directory or not _is_standalone():
         quieten()
         return _new(program.directory, program.plan, program.points)
     return _open
@@ -192,10 +189,14 @@ def _new(directory: Path, plan: Plan, points: int) -> _Open:
 
 def _close() -> None:
     global _open
-    if _open is not None:
-        _open = None
+    if _open is not None and _is_standalone():
         b2.device.reinit()
         b2.set_device("runtime")
+    _open = None
+
+
+def _is_standalone() -> bool:
+    return isinstance(b2.get_device(), CPPStandaloneDevice)
 
 
 @contextmanager

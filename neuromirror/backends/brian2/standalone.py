@@ -14,7 +14,6 @@ import subprocess
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import brian2 as b2
 import numpy as np
@@ -104,9 +103,7 @@ def tell(t: float) -> float:
     raise NotImplementedError("for compiled programs only")
 
 
-def execute(
-    values: Mapping[str, np.ndarray], *, results: Path, seed: int, watch: Callable[[float], None]
-) -> None:
+def execute(values: Mapping[str, np.ndarray], *, results: Path, seed: int, watch: Callable[[float], None]) -> None:
     """Run a program with values and a seed of its own.
 
     Parameters
