@@ -136,7 +136,7 @@ class Sweep:
         which = rows[0]["statistic"]
         names = list(rows[0]["values"])
         head = (*names, "B", "after", "runs", f"angle, {which}", "95% interval", f"gain, {which}", "95% interval")
-        lines = [head]
+        lines: list[tuple[str, ...]] = [head]
         for row in rows:
             angle, gain = _shown(row["angle_deg"], ".2f", "°"), _shown(row["gain"], ".3g")
             after = f"{row['after']}, {row['t_s']:g} s"

@@ -166,6 +166,7 @@ class _Sweeper:
                 programs = self._programs(stack, swept, left, plans, target)
                 self._perform(swept, left, programs, target, watched)
         except KeyboardInterrupt:
+            swept.ended |= {one.path for one in left if one.done(self.backend)}
             self.announce(
                 f"{len(swept.ended)} of {_count(len(runs), 'run')} are done, {swept.left()} are left; "
                 f"the same command with --out {path} goes on with them."

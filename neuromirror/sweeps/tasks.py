@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from neuromirror.backends.base import Options, Program, load_backend
@@ -51,23 +53,55 @@ class Task:
 
 
 def perform(task: Task, progress_to: Callable[[float], None]) -> str | None:
-    """Run, record, and return what went wrong if something did."""
-    plan = Plan(task.circuit, task.seed)
-    started = time.perf_counter()
-    try:
-        recorder = recorder_of(plan, task.folder, backend=task.backend, target=task.target, progress_to=progress_to)
+    """Run, record, and return what went wrong if something did.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        After a Ctrl-C, whatever became of it on the way.
+    """
+    with _noting_interrupts() as interrupted:
         try:
-            if task.program is not None:
-                task.program.run(plan, recorder)
-            else:
-                load_backend(task.backend).run([plan], [recorder], task.options)
-        finally:
-            recorder.close(task.backend, time.perf_counter() - started)
-    except NeuromirrorError as error:
-        return str(error)
-    except Exception as error:  # of any run: the others go on, and what is wrong is recorded
-        return f"{type(error).__name__}: {error}"
-    return None if recorder.complete else "stopped before its end"
+            error = _simulate(task, progress_to)
+        except NeuromirrorError as raised:
+            error = str(raised)
+        except Exception as raised:  # whatever it is, the other runs go on, and this one's record says it
+            error = f"{type(raised).__name__}: {raised}"
+    if interrupted.is_set():
+        raise KeyboardInterrupt
+    return error
+
+
+def _simulate(task: Task, progress_to: Callable[[float], None]) -> str | None:
+    plan, started = Plan(task.circuit, task.seed), time.perf_counter()
+    recorder = recorder_of(plan, task.folder, backend=task.backend, target=task.target, progress_to=progress_to)
+    try:
+        if task.program is not None:
+            task.program.run(plan, recorder)
+        else:
+            load_backend(task.backend).run([plan], [recorder], task.options)
+    finally:
+        recorder.close(task.backend, time.perf_counter() - started)
+    return None if recorder.complete else "it stopped before its end"
+
+
+@contextlib.contextmanager
+def _noting_interrupts() -> Iterator[threading.Event]:
+    """Note a Ctrl-C besides what else it does: a library that it happens to interrupt can take it for an error."""
+    noted, before = threading.Event(), signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield noted
+        return
+
+    def note(number: int, frame: FrameType | None) -> None:
+        noted.set()
+        before(number, frame)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield noted
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def perform_all(
@@ -91,7 +125,9 @@ def perform_all(
         return
     import joblib
 
-    parallel = joblib.Parallel(n_jobs=jobs, backend="loky", batch_size=1, return_as="generator_unordered")
+    # Tasks are handed out one by one: those of a sweep may differ in length, and an end is known when it comes.
+    one: Any = 1
+    parallel = joblib.Parallel(n_jobs=jobs, backend="loky", batch_size=one, return_as="generator_unordered")
     with _looking(watched, progress):
         calls = (joblib.delayed(_perform_apart)(k, task, watched) for k, task in enumerate(tasks))
         ended: Any = parallel(calls)

@@ -182,7 +182,8 @@ def _new(directory: Path, plan: Plan, points: int) -> _Open:
     b2.set_device("cpp_standalone", build_on_run=False)
     b2.device.reinit()
     b2.device.activate(build_on_run=False)
-    b2.device.project_dir = str(directory)
+    device: Any = b2.get_device()
+    device.project_dir = str(directory)
     _open = _Open(directory, SpikingNetwork(plan, points))
     return _open
 
