@@ -69,11 +69,14 @@ class Options:
         Of the numbers; see `DTYPES`.
     points : int
         Number of snapshots over the whole run.
+    population : str or None
+        The only one whose spikes are recorded; None for all. Losses are those of recorded populations.
     """
 
     target: str = "auto"
     dtype: str = "float64"
     points: int = 200
+    population: str | None = None
 
 
 DTYPES: Mapping[str, tuple[str, ...]] = {

@@ -562,18 +562,6 @@ UNABLE = [
     ("brian2", "code.kind", ("code.kind=zero_mean", "code.beta="), "brian2-rate or reference or torch"),
     (
         "brian2",
-        "projections.B1.transport",
-        ("projections.B1.transport=exact", "modes.mirror.learn="),
-        "brian2-rate or r",
-    ),
-    (
-        "brian2",
-        "projections.B1.transport",
-        ("projections.B1.transport=sign", "modes.mirror.learn="),
-        "brian2-rate or r",
-    ),
-    (
-        "brian2",
         "modes.mirror.noise.y0.law",
         ("modes.mirror.noise.y0.law=rademacher",),
         "brian2-rate or reference or torch",

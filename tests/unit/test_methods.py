@@ -57,7 +57,7 @@ def test_an_overlay_changes_b_and_the_schedule_alone(chain: Circuit, name: str) 
     before, after = (c.description.model_dump(exclude={"name", "schedule"}) for c in (chain, changed))
     before["projections"]["B2"].pop("transport")
     transport = after["projections"]["B2"].pop("transport")
-    assert transport == {"bp": "exact", "ss": "sign"}.get(name, "none")
+    assert transport == {"bp": "exact", "ss": "sign", "wt0": "initial"}.get(name, "none")
     for mode in ("mirror", "engaged"):
         for described in (before, after):
             described["modes"][mode]["learn"].pop("B2", None)
@@ -107,6 +107,8 @@ def test_b_under_each_method(chain: Circuit, backend: str, tmp_path: Path) -> No
             elif name == "ss":
                 np.testing.assert_array_equal(np.sign(B), np.sign(W.T))
                 np.testing.assert_array_equal(np.abs(B), np.abs(first))
+            elif name == "wt0":
+                np.testing.assert_array_equal(B, run.weights("W2", 0).T)
             elif name == "fa":
                 np.testing.assert_array_equal(B, first)
     np.testing.assert_array_equal(np.abs(ran["ss"].weights("B2", 0)), np.abs(ran["fa"].weights("B2", 0)))
@@ -140,10 +142,3 @@ def test_what_cannot_be_overlaid_is_refused(changes: list[str], name: str, says:
     with pytest.raises(RequestError) as caught:
         nm.load("figure1", changes).method(name)
     assert says in str(caught.value)
-
-
-@pytest.mark.parametrize("name", ["bp", "ss"])
-def test_spikes_transport_nothing(name: str) -> None:
-    found = nm.load("figure1").method(name).problems("brian2")
-    assert [problem.name for problem in found] == ["not-supported"]
-    assert "reference or torch" in found[0].message

@@ -22,6 +22,7 @@ from neuromirror.backends.brian2.noises import Noises
 from neuromirror.backends.brian2.normalise import STEPS
 from neuromirror.backends.brian2.own_cells import OwnCells
 from neuromirror.backends.brian2.tables import OVER_TIME, table_values
+from neuromirror.backends.brian2.weights import MODELS, REFERENCES, places, transport_of, weight_values
 from neuromirror.modes import Learner
 from neuromirror.plan import Plan
 
@@ -64,10 +65,13 @@ class SpikingNetwork:
     plan : Plan
     points : int
         Number of snapshots of weights over the run.
+    population : str or None
+        The only one whose spikes are recorded; None for all.
     """
 
     plan: Plan
     points: int
+    population: str | None = None
     layout: Layout = field(init=False)
     homeostasis: Homeostasis = field(init=False)
     cells: Any = field(init=False)
@@ -84,8 +88,10 @@ class SpikingNetwork:
             dt_s = self.grid.tick_s if name.startswith(OVER_TIME) else 1.0
             self.tables[name] = b2.TimedArray(values, dt=dt_s * b2.second, name=f"table_{name}")
         self._build_cells()
-        self.spikes = b2.SpikeMonitor(self.cells, name="spikes")
-        for name in sorted(self._projections("all_to_all")):
+        recorded = self.recorded
+        self.spikes = b2.SpikeMonitor(self.cells[recorded.start : recorded.stop], name="spikes")
+        transported, weighted = self.plan.transported, self._projections("all_to_all")
+        for name in sorted(weighted, key=lambda name: (name in transported, name)):  # a W before the B that follows it
             self._build_weights(name)
         self._build_axons()
         self._build_rules()
@@ -95,6 +101,11 @@ class SpikingNetwork:
         parts += [part for part in (self.axons, self.common) if part is not None]
         self.network = b2.Network(*parts)
         self.network.schedule = SCHEDULE
+
+    @property
+    def recorded(self) -> slice:
+        """Which cells' spikes are recorded."""
+        return slice(0, self.layout.size) if self.population is None else self.layout.cells(self.population)
 
     @property
     def grid(self) -> Grid:
@@ -145,10 +156,11 @@ class SpikingNetwork:
         projection = self.plan.description.projections[name]
         transmits = any(name in self.plan.description.modes[mode].on for mode in self.layout.scheduled)
         source, target = self.layout.cells(projection.source), self.layout.cells(projection.target)
+        transport = transport_of(self.plan, name)
         synapses = b2.Synapses(
             self.cells,
             self.cells,
-            "w : 1\non_now : 1 (shared)",
+            MODELS[transport] + "on_now : 1 (shared)",
             on_pre="synaptic_post += on_now*jump_post*w" if transmits else None,
             delay=projection.delay.s * b2.second if transmits else None,
             namespace={**self.tables, "taught": equations.taught},
@@ -157,13 +169,17 @@ class SpikingNetwork:
         targets, sources = np.meshgrid(
             np.arange(target.start, target.stop), np.arange(source.start, source.stop), indexing="ij"
         )
-        there = self.plan.synapses(name)
+        if transport != "none":
+            forward = self.arrays[self.plan.transported[name]]
+            synapses.variables.add_reference(REFERENCES[transport], forward, "w", index="twin")
+        there = places(self.plan, name)
         synapses.connect(i=sources.ravel()[there], j=targets.ravel()[there])
-        synapses.w = self.plan.initial_arrays()[name].ravel()[there]
         self.arrays[name] = synapses
+        for variable, values in weight_values(self.plan, name).items():
+            setattr(synapses, variable, values)
         if transmits:
             code = f"on_now = transmits_{name}(mode_of(t)*second)\n"
-            if name in self.layout.learners:
+            if self.layout.changes(name):
                 code += "cancel_post += on_now*w*nominal_post\n"
             synapses.run_regularly(code, dt=self.grid.tick_s * b2.second, order=OPEN, name=f"open_weights_{name}")
 

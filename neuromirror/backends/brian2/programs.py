@@ -31,6 +31,7 @@ from neuromirror.backends.brian2.layout import Layout
 from neuromirror.backends.brian2.network import SpikingNetwork
 from neuromirror.backends.brian2.runtime import errors_of_brian2, quieten, stop_if_interrupted
 from neuromirror.backends.brian2.tables import table_values
+from neuromirror.backends.brian2.weights import weight_values
 from neuromirror.circuit.arrays import Array
 from neuromirror.circuit.description import Parameters
 from neuromirror.plan import Plan
@@ -60,15 +61,14 @@ _DATA: dict[str, Any] = {
 """What of a circuit file a program reads as data, key by key; what it uses is in no other way in its code."""
 
 
-def program_key(plan: Plan, points: int) -> str:
+def program_key(plan: Plan, options: Options) -> str:
     """Return what plans with the same program have in common, as a hash.
 
     Parameters
     ----------
     plan : Plan
         With any seed.
-    points : int
-        Number of snapshots.
+    options : Options
 
     Notes
     -----
@@ -87,7 +87,8 @@ def program_key(plan: Plan, points: int) -> str:
     made_of = {
         "file": _without_data(dumped, _DATA),
         "modes": layout.scheduled,
-        "steps": [grid.tick_steps, grid.ticks, grid.snapshot_ticks(points)],
+        "steps": [grid.tick_steps, grid.ticks, grid.snapshot_ticks(options.points)],
+        "recorded": options.population,
         "tables": {name: values.shape for name, values in table_values(layout, plan).items()},
     }
     return hashlib.sha256(json.dumps(made_of, sort_keys=True, default=str).encode()).hexdigest()
@@ -120,14 +121,13 @@ class Program:
         Where it is.
     plan : Plan
         The one that it was built for.
-    points : int
-        Number of snapshots.
+    options : Options
     harvest : callable
     """
 
     directory: Path
     plan: Plan
-    points: int
+    options: Options
     harvest: Harvest
 
     def run(self, plan: Plan, recorder: Recorder) -> None:
@@ -171,11 +171,11 @@ def _opened(program: Program) -> _Open:
     """Return a program's Brian2 objects; in a process that has not built it they are made anew, without its code."""
     if _open is None or _open.directory != program.directory or not _is_standalone():
         quieten()
-        return _new(program.directory, program.plan, program.points)
+        return _new(program.directory, program.plan, program.options)
     return _open
 
 
-def _new(directory: Path, plan: Plan, points: int) -> _Open:
+def _new(directory: Path, plan: Plan, options: Options) -> _Open:
     """Give Brian2's device the objects of a plan, and nothing else."""
     global _open
     _close()
@@ -184,7 +184,7 @@ def _new(directory: Path, plan: Plan, points: int) -> _Open:
     b2.device.activate(build_on_run=False)
     device: Any = b2.get_device()
     device.project_dir = str(directory)
-    _open = _Open(directory, SpikingNetwork(plan, points))
+    _open = _Open(directory, SpikingNetwork(plan, options.points, options.population))
     return _open
 
 
@@ -217,14 +217,14 @@ def builder(options: Options, harvest: Harvest) -> Iterator[Callable[[Sequence[P
             directory, number = Path(folder) / f"program_{number}", number + 1
             quieten()
             with errors_of_brian2():
-                spiking = _new(directory, plans[0], options.points).spiking
+                spiking = _new(directory, plans[0], options).spiking
                 b2.device.insert_code("before_network_run", standalone.SEED_CODE)
                 if running_s(plans) > REPORT_FROM_S:
                     spiking.tell_time(standalone.tell)
                 b2.device.apply_run_args()  # before Brian2 sets up queues by the delays that it is given
                 spiking.network.run(spiking.duration, namespace={})
                 standalone.build(directory, running_s=running_s(plans))
-            return Program(directory=directory, plan=plans[0], points=options.points, harvest=harvest)
+            return Program(directory=directory, plan=plans[0], options=options, harvest=harvest)
 
         try:
             yield build
@@ -239,9 +239,9 @@ def values_of(spiking: SpikingNetwork) -> dict[str, np.ndarray]:
     cells = spiking.cells.variables
     for name, array in cell_values(layout, plan).items():
         values[f"cells.{name}"] = np.asarray(array, dtype=cells[name].dtype)
-    arrays = plan.initial_arrays()
     for name, synapses in spiking.arrays.items():
-        values[f"{synapses.name}.w"] = arrays[name].ravel()[plan.synapses(name)]
+        initially = weight_values(plan, name)
+        values |= {f"{synapses.name}.{key}": array for key, array in initially.items() if key != "twin"}
     if spiking.axons is not None:
         values[f"{spiking.axons.name}.delay"] = np.array([row.delay_s for row in spiking.axon_rows()])
     return values

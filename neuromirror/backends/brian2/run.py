@@ -19,7 +19,7 @@ from neuromirror.backends.brian2.own_checks import check_own_cells
 from neuromirror.backends.brian2.programs import Program, builder, program_key
 from neuromirror.backends.brian2.runtime import errors_of_brian2, quieten, stop_if_interrupted, use_runtime
 from neuromirror.errors import RequestError
-from neuromirror.plan import FloatArray, Plan
+from neuromirror.plan import FloatArray, Plan, transport
 
 TARGETS = ("numpy", "cython", COMPILED)
 
@@ -55,7 +55,7 @@ class _Brian2:
         return f"{about} {with_builds}" if target == COMPILED else about
 
     def _builds(self, plans: Sequence[Plan], options: Options) -> int:
-        return len({program_key(plan, options.points) for plan in _one_a_circuit(plans)})
+        return len({program_key(plan, options) for plan in _one_a_circuit(plans)})
 
     def run(self, plans: list[Plan], recorders: list[Recorder], options: Options) -> None:
         """Run plans that differ in their seed only; a standalone program is built once for all of them."""
@@ -72,7 +72,7 @@ class _Brian2:
 
     def key(self, plan: Plan, options: Options) -> str:
         """Return what plans that one standalone program can run have in common."""
-        return program_key(plan, options.points)
+        return program_key(plan, options)
 
     def builder(self, options: Options) -> AbstractContextManager[Callable[[Sequence[Plan]], Program]]:
         """Give a function that builds the standalone program of plans of one key."""
@@ -87,7 +87,7 @@ def _run_here(plans: list[Plan], recorders: list[Recorder], options: Options, ta
     """Run each plan in this process."""
     use_runtime(target)
     for plan, recorder in zip(plans, recorders, strict=True):
-        spiking = SpikingNetwork(plan, options.points)
+        spiking = SpikingNetwork(plan, options.points, options.population)
         b2.seed(seeds.integer(plan.seed, "brian2"))
         spiking.network.run(spiking.duration, report=_reporter(recorder), report_period=0.2 * b2.second, namespace={})
         _harvest(spiking, plan, recorder, float(spiking.network.t / b2.second))
@@ -99,12 +99,12 @@ def _harvest(spiking: SpikingNetwork, plan: Plan, recorder: Recorder, reached_s:
     grid = spiking.grid
     last = grid.ticks * grid.tick_steps
     ticks = np.rint(np.asarray(spiking.spikes.t / b2.second) / grid.dt_s).astype(np.int64)
-    cells = np.asarray(spiking.spikes.i, dtype=np.int32)
-    for name in plan.sizes:
+    cells = np.asarray(spiking.spikes.i, dtype=np.int32) + np.int32(spiking.recorded.start)
+    for name in plan.sizes if spiking.population is None else [spiking.population]:
         here = spiking.layout.cells(name)
         mine = (cells >= here.start) & (cells < here.stop) & (ticks < last)
         recorder.spikes(name, ticks[mine], (cells[mine] - here.start).astype(np.int32))
-    fixed = plan.initial_arrays()
+    fixed, magnitudes = plan.initial_arrays(), plan.magnitudes()
     at = _snapshots(spiking, plan)
     losses, counts = window_losses(spiking.layout, plan, ticks, cells), np.asarray(spiking.clipped.clipped)
     phase = seen = 0
@@ -120,7 +120,7 @@ def _harvest(spiking: SpikingNetwork, plan: Plan, recorder: Recorder, reached_s:
             phase=phase,
             examples=here.first_example + done,
             t_s=tick * grid.tick_s,
-            arrays={**fixed, **at(k)},
+            arrays=transport(plan, {**fixed, **at(k)}, magnitudes),
             more={
                 **mean_loss(losses[phase], seen, done),
                 **clipped_share(spiking.layout, plan.modes[here.mode], counts, k, done - seen),
