@@ -256,6 +256,68 @@ def run(
 
 
 @app.command
+def sweep(
+    circuit: str,
+    /,
+    *,
+    vary: Annotated[
+        tuple[str, ...], Parameter(negative=(), help="Values of the file: dotted.name=value,value,…. Repeatable.")
+    ] = (),
+    seed: Whole = 0,
+    seeds: Whole = 1,
+    jobs: Whole = 1,
+    backend: str = "brian2",
+    target: str = "auto",
+    dtype: str = "float64",
+    points: Whole = 200,
+    out: Annotated[str | None, Parameter(name=["--out", "-o"])] = None,
+    json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
+    method: Overlay = None,
+    set_: Changes = (),
+) -> None:
+    """Simulate every combination of values with the same seeds, and print one table.
+
+    Parameters
+    ----------
+    circuit
+        Circuit file, or name of a shipped circuit.
+    seed
+        Root of all random streams.
+    seeds
+        Number of runs of each variation, with this seed and those that follow it.
+    jobs
+        Number of processes that run at a time.
+    backend
+        brian2 (spiking cells), torch, brian2-rate or reference (rates).
+    target
+        As for run; auto is chosen by the length of all runs together.
+    dtype
+        float64; torch has float32 too.
+    points
+        Number of rows of the metrics of each run.
+    out
+        The directory of the sweep; of one that was begun there, only the runs that are left are run.
+    json_
+        Print one JSON object as the last line.
+    """
+    from neuromirror.backends.base import Options
+    from neuromirror.circuit.load import load
+    from neuromirror.commands.sweep import Request, run_sweep
+
+    request = Request(
+        vary=vary,
+        seeds=(seed, seeds),
+        jobs=jobs,
+        backend=backend,
+        options=Options(target=target, dtype=dtype, points=points),
+        method=method,
+        out=out,
+        as_json=json_,
+    )
+    run_sweep(load(circuit, set_), request)
+
+
+@app.command
 def train(
     circuit: str | None = None,
     /,

@@ -83,7 +83,7 @@ def test_a_seed_among_several_gives_the_record_that_it_gives_alone(backend: str,
 def test_the_level_of_optimisation_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     circuit = nm.load("figure1", SHORT)
     for level, running_s in (("O0", 0.1), ("O3", 100.0)):
-        monkeypatch.setattr("neuromirror.backends.brian2.run._running_s", lambda *_, s=running_s: s)
+        monkeypatch.setattr("neuromirror.backends.brian2.programs.running_s", lambda _, s=running_s: s)
         nm.run(circuit, target="cpp_standalone", out=tmp_path / level, figures=False)
     assert digests(tmp_path / "O0") == digests(tmp_path / "O3")
 
@@ -117,7 +117,7 @@ def test_ctrl_c_keeps_what_has_been_simulated(target: str, duration_s: int, tmp_
             assert any(line.startswith(" 10%") for line in iter(program.stderr.readline, ""))
         else:
             started = time.monotonic()
-            while not any(tmp_path.glob("neuromirror-*/results_0")) and time.monotonic() < started + 120:
+            while not any(tmp_path.glob("neuromirror-*/program_0/results_*")) and time.monotonic() < started + 120:
                 assert program.poll() is None, program.stderr.read()
                 time.sleep(0.1)
             time.sleep(1)

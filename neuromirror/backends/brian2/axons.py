@@ -17,7 +17,7 @@ from neuromirror.plan import Plan
 EFFECTS = {
     "drive": "v_post += on_now*is_drive*relay*v_threshold_post",
     "compare": "synaptic_post += on_now*is_compare*jump_post",
-    "gate": "gate_trace_post += on_now*is_gate*gate_kick",
+    "gate": "gate_trace_post += on_now*is_gate*gate_kick_post",
     "error": "error_trace_post += on_now*is_error*signal_kick_pre",
 }
 """What a spike does at a synapse of each kind."""

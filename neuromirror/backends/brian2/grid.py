@@ -74,6 +74,13 @@ class Grid:
         """Number of rows of a table: one for each tick boundary, and one for what follows, in which nothing changes."""
         return self.ticks + 2
 
+    def snapshot_ticks(self, points: int) -> int:
+        """Return the ticks between two of about so many snapshots, a divisor of every phase: its end is one of them."""
+        whole = math.gcd(*self.first_tick[1:])
+        wanted = self.ticks / max(1, points)
+        divisors = [d for k in range(1, math.isqrt(whole) + 1) if whole % k == 0 for d in (k, whole // k)]
+        return min(divisors, key=lambda d: abs(math.log(d / wanted)))
+
     @cached_property
     def part_of_tick(self) -> list[Part]:
         """The part of each row: the one that runs in the tick, and after the end the last one."""

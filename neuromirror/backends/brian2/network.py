@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ import brian2 as b2
 import numpy as np
 
 from neuromirror.backends.brian2 import equations
-from neuromirror.backends.brian2.axons import EFFECTS, axons_of, comparing
+from neuromirror.backends.brian2.axons import EFFECTS, Axon, axons_of, comparing
 from neuromirror.backends.brian2.cells import cell_values
 from neuromirror.backends.brian2.drives import run_drive
 from neuromirror.backends.brian2.grid import Grid
@@ -39,9 +40,6 @@ several places), a window begins, projections open, and states are recorded."""
 
 RELAY_THRESHOLDS = 3.0
 """What a spike of a drive projection adds to its target, in distances from rest to threshold: it always fires it."""
-
-GATE_TAU_S = 0.05
-"""Time constant by which a gate knows a silent forward cell, in seconds."""
 
 
 @dataclass
@@ -127,9 +125,7 @@ class SpikingNetwork:
                 **self.tables,
                 **own.constants,
                 "taught": equations.taught,
-                "nominal": self.plan.beta,
-                "gate_silent": equations.GATE_SILENT * self.plan.beta,
-                "gate_decay": math.exp(-self.grid.dt_s / GATE_TAU_S),
+                "gate_decay": math.exp(-self.grid.dt_s / equations.GATE_TAU_S),
             },
             name="cells",
         )
@@ -153,7 +149,7 @@ class SpikingNetwork:
             MODELS[transport] + "on_now : 1 (shared)",
             on_pre="synaptic_post += on_now*jump_post*w" if opens else None,
             delay=projection.delay.s * b2.second if opens else None,
-            namespace={**self.tables, "taught": equations.taught, "nominal": self.plan.beta},
+            namespace={**self.tables, "taught": equations.taught},
             name=f"weights_{name}",
         )
         targets, sources = np.meshgrid(
@@ -170,14 +166,12 @@ class SpikingNetwork:
         if opens:
             code = f"on_now = transmits_{name}(mode_of(t)*second)\n"
             if self.layout.changes(name):
-                code += "cancel_post += on_now*w*nominal\n" + self.turns.opened()
+                code += "cancel_post += on_now*w*nominal_post\n" + self.turns.opened()
             synapses.run_regularly(code, dt=self.grid.tick_s * b2.second, order=OPEN, name=f"open_weights_{name}")
 
     def _build_axons(self) -> None:
         """Join all cross-projections, and the axons that bring the compared signal, in one object."""
-        self.axons = None
-        rows = [row for name in self._projections("one_to_one") for row in axons_of(self.layout, self.plan, name)]
-        rows += comparing(self.layout)
+        self.axons, rows = None, self.axon_rows()
         if not rows:
             return
         kinds = sorted({row.kind for row in rows})
@@ -195,7 +189,7 @@ class SpikingNetwork:
             self.cells,
             model,
             on_pre="\n".join(effects),
-            namespace={**self.tables, "relay": RELAY_THRESHOLDS, "gate_kick": 1 / (GATE_TAU_S * self.plan.unit_Hz)},
+            namespace={**self.tables, "relay": RELAY_THRESHOLDS},
             name="axons",
         )
         self.axons.connect(i=np.array([row.source for row in rows]), j=np.array([row.target for row in rows]))
@@ -209,6 +203,11 @@ class SpikingNetwork:
             order=OPEN,
             name="open_axons",
         )
+
+    def axon_rows(self) -> list[Axon]:
+        """Return all of these axons."""
+        rows = [row for name in self._projections("one_to_one") for row in axons_of(self.layout, self.plan, name)]
+        return rows + comparing(self.layout)
 
     def _build_rules(self) -> None:
         tick = self.grid.tick_s * b2.second
@@ -245,11 +244,24 @@ class SpikingNetwork:
 
     @cached_property
     def snapshot_ticks(self) -> int:
-        """Ticks between two snapshots: a divisor of every phase, so that the ends of phases are among them."""
-        whole = math.gcd(*self.grid.first_tick[1:])
-        wanted = self.grid.ticks / max(1, self.points)
-        divisors = [d for k in range(1, math.isqrt(whole) + 1) if whole % k == 0 for d in (k, whole // k)]
-        return min(divisors, key=lambda d: abs(math.log(d / wanted)))
+        """Ticks between two snapshots."""
+        return self.grid.snapshot_ticks(self.points)
+
+    @property
+    def duration(self) -> Any:
+        """The run's length: that of the schedule, and the steps in which its last window is learned from and read.
+
+        Brian2 takes times that differ by less than a ten-thousandth of a clock's step for the same, so that a clock of
+        long steps needs more than one of ours to come to its last.
+        """
+        grid, longest = self.grid, max(1, self.snapshot_ticks) * self.grid.tick_steps
+        return (grid.ticks * grid.tick_steps + 1 + math.ceil(2e-4 * longest)) * grid.dt_s * b2.second
+
+    def seen_as(self, plan: Plan) -> SpikingNetwork:
+        """Return these Brian2 objects as those of another plan that is run by the same program."""
+        seen = copy.copy(self)
+        seen.plan, seen.layout = plan, Layout(plan, self.layout.dt_s)
+        return seen
 
 
 def _update(

@@ -89,7 +89,7 @@ class Turns:
 
     def opened(self) -> str:
         """Return what synapses do besides whose mean input is not that of a table, where a half begins."""
-        return "synaptic_post += switches(t)*on_now*w*nominal*unit_current_post\n" if self.taken else ""
+        return "synaptic_post += switches(t)*on_now*w*nominal_post*unit_current_post\n" if self.taken else ""
 
     def names(self, learner: Learner) -> Mapping[str, str]:
         """Return what a learner calls the variables of its drive."""
