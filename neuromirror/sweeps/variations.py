@@ -171,4 +171,4 @@ def _short(names: list[str]) -> dict[str, str]:
 
 def _of_file(text: str) -> str:
     """Return a value as part of the name of a directory."""
-    return re.sub(r"[^\w.+-]+", "-", text.replace(" ", "")).strip("-")[:MAX_NAME] or "empty"
+    return re.sub(r"[^\w.+-]+", "_", text.replace(" ", "")).strip("_")[:MAX_NAME] or "empty"
