@@ -30,10 +30,10 @@ def mirrored(tmp_path: Path, own_input: str) -> tuple[nm.Circuit, list[Run]]:
 def test_every_second_layer_needs_its_own_input_held_off(tmp_path: Path) -> None:
     """B3 after 20 s: sampling leaves 6.5°; the input of y2, itself driven, is 0.4 of what y2 passes on, which is 25°.
 
-    The angle of 100 synapses scatters by 11 % about its law, and the law lacks some 2° for rows of W of unequal norm. The
-    mean of 6 ratios has a standard error of 0.05 and is expected at 1.06: outside of 0.85 to 1.3 with a probability
-    below 1e-4. The law of driven layers is for many cells; of 10 it scatters by 10 %, the mean of 6 by 0.04, so that 0.8
-    to 1.2 is missed with a probability below 1e-5. That a mean of four times the law is below twice is less likely.
+    The angle of 100 synapses scatters by 11 % about its law, and the law lacks some 2° for rows of W of unequal norm.
+    The mean of 6 ratios has a standard error of 0.05 and is expected at 1.06: outside of 0.85 to 1.3 with a probability
+    below 1e-4. The law of driven layers is for many cells; of 10 it scatters by 10 %, the mean of 6 by 0.04, so that
+    0.8 to 1.2 is missed with a probability below 1e-5. That a mean of four times the law is below twice is less likely.
     """
     circuit, held = mirrored(tmp_path, "off")
     laws = np.array([sampling_law(run, "B3").angle_deg for run in held])
