@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from test_reproducible import digests
 
 import neuromirror as nm
 from neuromirror.backends.base import Options, load_backend
@@ -24,7 +25,6 @@ from neuromirror.circuit.circuit import Circuit
 from neuromirror.errors import RequestError
 from neuromirror.plan import make_plan
 from neuromirror.simulation import recorder_of
-from test_reproducible import digests
 
 MIRROR = 'schedule=[{mode="mirror", duration="200 ms"}]'
 BOTH = 'schedule=[{mode="mirror", duration="300 ms"}, {mode="engaged", duration="300 ms"}]'
