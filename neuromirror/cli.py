@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 import time
 import traceback
 from pathlib import Path
@@ -13,6 +14,7 @@ import cyclopts
 from cyclopts import App, Parameter
 
 from neuromirror.errors import NeuromirrorError, RequestError
+from neuromirror.interrupts import noting_interrupts
 from neuromirror.options import Whole
 from neuromirror.training.settings import Settings
 
@@ -440,6 +442,11 @@ def _run(arguments: list[str], *, debug: bool) -> int:
     from neuromirror import __version__
 
     app.version = __version__
+    with noting_interrupts() as interrupted:
+        return _code(arguments, interrupted, debug=debug)
+
+
+def _code(arguments: list[str], interrupted: threading.Event, *, debug: bool) -> int:
     try:
         app(arguments, result_action="return_none")
         sys.stdout.flush()
@@ -456,6 +463,9 @@ def _run(arguments: list[str], *, debug: bool) -> int:
         sys.stderr.close()
         return 0
     except Exception as error:
+        if interrupted.is_set():  # which a library that it came upon has taken for an error
+            print("interrupted", file=sys.stderr)
+            return 130
         if debug:
             raise
         print(f"error: {type(error).__name__}: {error}\n  This is a bug; --debug shows where.", file=sys.stderr)
