@@ -5,8 +5,9 @@ Claim     With rows of equal norm the angle still falls with the root of time, a
           0.5) leave a floor, the slope of Siegert's curve under each row's drive; weaker synapses, quieter cells and
           lower cells that keep their mean rate at β asleep take most of it away.
 Command   python -m experiments.long_mirroring [--size smoke|full] [--only TEXT]
-Takes     PLACEHOLDER
-Expected  PLACEHOLDER 1 2 3 4 5 6 7 8 9 10
+Takes     40 seconds a seed for 100→50 cells on one core, some minutes for 500→100.
+Expected  100→50, lognormal rows of 0.4, bursts of 2, seeds 0 to 5, medians (95%): angle 3.96° (3.74 to 4.21), of which
+          rows of unequal norm leave 1.41° (0.94 to 1.87), by the law 2.57° (1.56 to 2.91); τ 41.1 ms (39.9 to 44.6).
 """
 
 from __future__ import annotations
@@ -211,10 +212,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     for case in SMOKE if options.size == "smoke" else FULL:
         if not case.name.startswith(options.only):
             continue
-        found = [measure(case, seed) for seed in range(case.seeds)]
+        print(f"{case.name}, {case.length_s:g} s")
+        found = []
+        for seed in range(case.seeds):
+            found.append(one := measure(case, seed))
+            print(f"  seed {seed}: angle {one.angle_deg:.2f}°, floor {one.floor_deg:.2f}°", flush=True)
         print(
-            case.name.ljust(46),
-            f"{case.length_s:g} s",
+            "  all",
             f"angle {stated([one.angle_deg for one in found])}",
             f"floor {stated([one.floor_deg for one in found])}",
             f"predicted {stated([one.predicted_deg for one in found])}",
