@@ -76,7 +76,9 @@ class SpikingNetwork:
             self.tables[name] = b2.TimedArray(values, dt=dt_s * b2.second, name=f"table_{name}")
         self._build_cells()
         recorded = self.recorded
-        self.spikes = b2.SpikeMonitor(self.cells[recorded.start : recorded.stop], name="spikes")
+        # Brian2 has no subgroups of cells with a linked variable, which noise with a source in common is.
+        watched = self.cells if self.population is None else self.cells[recorded.start : recorded.stop]
+        self.spikes = b2.SpikeMonitor(watched, name="spikes")
         transported, weighted = self.plan.transported, self._projections("all_to_all")
         for name in sorted(weighted, key=lambda name: (name in transported, name)):  # a W before the B that follows it
             self._build_weights(name)
