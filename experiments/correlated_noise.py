@@ -164,11 +164,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the experiment and print what it found."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="6→4 cells and two correlations: shows only that it runs")
+    parser.add_argument("--only", default="", help="cases whose name in the table begins so")
     parser.add_argument("--out", type=Path, help="where the figure goes; none is kept if left out")
     options = parser.parse_args(argv)
     tables: dict[Case, Table] = {}
     print("angle of B to Wᵀ, median over seeds (95% interval), and its law:")
     for case in QUICK if options.quick else FULL:
+        if not case.name.startswith(options.only):
+            continue
         tables[case] = {}
         for rho in CORRELATIONS[::2][:2] if options.quick else CORRELATIONS:
             print(f"{case.name}, ρ {rho:.2f}".ljust(40), end="")

@@ -5,8 +5,9 @@ Claim     With rows of equal norm the angle still falls with the root of time, a
           0.5) leave a floor, the slope of Siegert's curve under each row's drive; weaker synapses, quieter cells and
           lower cells that keep their mean rate at β asleep take most of it away.
 Command   python -m experiments.long_mirroring [--size smoke|full] [--only TEXT]
-Takes     PLACEHOLDER
-Expected  PLACEHOLDER 1 2 3 4 5 6 7 8 9 10
+Takes     40 seconds a seed for 100→50 cells on one core, some minutes for 500→100.
+Expected  100→50, lognormal rows of 0.4, bursts of 2, seeds 0 to 5, medians (95%): angle 3.96° (3.74 to 4.21), of which
+          rows of unequal norm leave 1.41° (0.94 to 1.87), by the law 2.57° (1.56 to 2.91); τ 41.1 ms (39.9 to 44.6).
 """
 
 from __future__ import annotations
@@ -50,20 +51,15 @@ class Design:
     quiet_mV : float or None
         Intrinsic noise of all cells, where it is not that of `figure1`. Then the lower cells' bias also keeps their
         mean rate at β while they burst.
-    window_ms : float
-        Between two times at which B learns. Cells that fire regularly are better read often: at a few moments of a
-        period, what they fire anyway looks like noise.
     """
 
     amplitude: float = 0.0
     norm: float = 1.0
     quiet_mV: float | None = None
-    window_ms: float = 2.5
 
     def changes(self, lower: int) -> list[str]:
         """Return what it changes of `figure1`, for so many lower cells."""
-        changes = ['rules.mirror.updater={ memory = "100 h", memory_from = "7.5 ms", decay = 2.0 }']
-        changes.append(f'modes.mirror.window="{self.window_ms} ms"')
+        changes = ['rules.mirror.updater={ memory = "100 h", memory_from = "2.5 ms", decay = 2.0 }']
         if self.amplitude:
             at_once = 2 ** math.ceil(math.log2(lower))
             law = f'law = "bursts", amplitude = {self.amplitude}, cells = {at_once}, dwell = "30 ms"'
@@ -91,7 +87,6 @@ def bias_of_bursts_V(noise_mV: float, amplitude: float) -> float:
 
 GAUSSIAN, BURSTS = Design(), Design(amplitude=3.0)
 GENTLE = Design(amplitude=2.0, norm=0.4, quiet_mV=2.0)
-COARSE = Design(amplitude=2.0, norm=0.4, quiet_mV=2.0, window_ms=7.5)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,8 +105,7 @@ class Case:
         """What the table calls it."""
         noise = f"bursts of {self.design.amplitude:g}" if self.design.amplitude else "Gaussian"
         rows = "equal" if self.equal else "lognormal"
-        window = f"windows of {self.design.window_ms:g} ms"
-        return f"{self.lower}→{self.upper}, {rows} rows of {self.design.norm:g}, {noise}, {window}"
+        return f"{self.lower}→{self.upper}, {rows} rows of {self.design.norm:g}, {noise}"
 
 
 # Bursts stop after whole rounds, 15.36 s for 128 cells and 61.44 s for 512, since only those are orthogonal.
@@ -120,7 +114,6 @@ FULL = (
     Case(lower=100, upper=50, equal=True, design=BURSTS, length_s=998.4, seeds=6),
     Case(lower=100, upper=50, equal=False, design=GAUSSIAN, length_s=1000.0, seeds=6),
     Case(lower=100, upper=50, equal=False, design=BURSTS, length_s=998.4, seeds=6),
-    Case(lower=100, upper=50, equal=False, design=COARSE, length_s=998.4, seeds=6),
     Case(lower=100, upper=50, equal=False, design=GENTLE, length_s=998.4, seeds=6),
     Case(lower=500, upper=100, equal=True, design=BURSTS, length_s=983.04, seeds=3),
     Case(lower=500, upper=100, equal=False, design=GENTLE, length_s=983.04, seeds=3),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +57,39 @@ class Recorder(Protocol):
         ...
 
 
+State = Mapping[str, NDArray[Any]]
+"""All that a backend needs to go on from a moment of a run, as arrays by name."""
+
+
+@runtime_checkable
+class Keeper(Protocol):
+    """A recorder that keeps moments of a run, so that it can go on from the newest.
+
+    Attributes
+    ----------
+    begun : State or None
+        What the run goes on from; None at its beginning.
+    """
+
+    begun: State | None
+
+    def keep(self, state: Callable[[], State], *, now: bool) -> None:
+        """Keep the present moment if one is due, or `now` asks for it; all that came before it has been handed over.
+
+        Without ``now`` the state may not be asked for at all.
+        """
+        ...
+
+
+def unresumable(backend: str, target: str | None) -> str | None:
+    """Return why a run cannot go on when it has been cut short; None if it can."""
+    if backend != "brian2":
+        return f"runs of backend '{backend}' keep no state on their way"
+    if target == "cpp_standalone":
+        return "standalone programs keep no state on their way, as targets numpy and cython do"
+    return None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """How to run, apart from what the circuit file says.
@@ -68,11 +102,14 @@ class Options:
         Of the numbers; see `DTYPES`.
     points : int
         Number of snapshots over the whole run.
+    population : str or None
+        The only one whose spikes are recorded; None for all. Losses are those of recorded populations.
     """
 
     target: str = "auto"
     dtype: str = "float64"
     points: int = 200
+    population: str | None = None
 
 
 DTYPES: Mapping[str, tuple[str, ...]] = {
@@ -108,14 +145,42 @@ def check_options(options: Options, backend: str) -> None:
 class Backend(Protocol):
     """One way to run plans. Each backend module has a `backend` of this kind."""
 
-    def target(self, plan: Plan, options: Options, runs: int) -> str:
-        """Return the target that would be used for this plan, said aloud before the run."""
+    def target(self, plans: Sequence[Plan], options: Options, *, jobs: int = 1) -> str:
+        """Return the target that would be used for all of these plans, so many at a time."""
+        ...
+
+    def said(self, target: str, plans: Sequence[Plan], options: Options, *, jobs: int = 1) -> str:
+        """Return the target as it is said aloud before the runs."""
         ...
 
     def run(self, plans: list[Plan], recorders: list[Recorder], options: Options) -> None:
         """Run plans that differ in their seed only, each into its recorder."""
         ...
 
+
+class Program(Protocol):
+    """What has been compiled for several plans. It can be pickled, and runs in any process."""
+
+    def run(self, plan: Plan, recorder: Recorder) -> None:
+        """Run one of the plans into its recorder."""
+        ...
+
+
+@runtime_checkable
+class Compiles(Protocol):
+    """A backend that has a target, `COMPILED`, on which one program runs plans that differ in more than their seed."""
+
+    def key(self, plan: Plan, options: Options) -> str:
+        """Return what plans that one program can run have in common."""
+        ...
+
+    def builder(self, options: Options) -> AbstractContextManager[Callable[[Sequence[Plan]], Program]]:
+        """Give a function that builds the program of plans of one key; programs are gone at the end."""
+        ...
+
+
+COMPILED = "cpp_standalone"
+"""The target of backends that compile programs."""
 
 _MODULES = {
     "brian2": "neuromirror.backends.brian2.run",

@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.path import Path
 
 from neuromirror.figures import style
-from neuromirror.figures.draw_arrows import HEADS, STATES, Bundle, draw_bundle, plus_marks, state_of
+from neuromirror.figures.draw_arrows import HEADS, STATES, Bundle, draw_bundle, plus_marks, role_of, state_of
 from neuromirror.figures.draw_cells import ZIGZAG, draw_population
 from neuromirror.figures.draw_layout import Layout
 
@@ -25,7 +25,7 @@ SMALLEST_UNIT_IN = 0.26
 """The same where it has not: below, names would collide, and the picture is rather larger than a page."""
 MARGIN = (1.15, 1.15, 1.0, 1.4)
 """Left, right, below and above the cells, in units of the layout."""
-MORE_MARGIN = {"none": 0.0, "exact": 0.7, "sign": 1.1}
+MORE_MARGIN = {"none": 0.0, "initial": 1.1, "exact": 0.7, "sign": 1.1}
 """What is added to the right for the names of weights that are transported."""
 NARROWEST_IN = 2.8
 """Width of a panel, unless its title needs more."""
@@ -145,7 +145,7 @@ def _draw_panel(ax: Axes, graph: nx.MultiDiGraph, layout: Layout, mode: dict[str
 def legend_entries(graph: nx.MultiDiGraph, modes: list[dict[str, Any]]) -> list[Entry]:
     """Return the entries of the legend for everything that the given modes show."""
     edges = [data for *_, data in graph.edges(data=True)]
-    roles = {data["role"] for data in edges}
+    roles = {role_of(name, data, mode) for *_, name, data in graph.edges(keys=True, data=True) for mode in modes}
     present = {state_of(name, mode) for *_, name in graph.edges(keys=True) for mode in modes}
     entries: list[Entry] = []
     for key, state in STATES.items():

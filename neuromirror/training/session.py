@@ -15,14 +15,14 @@ from neuromirror.backends.torch.weight_files import packed
 from neuromirror.data.batches import Batches
 from neuromirror.data.load import Data
 from neuromirror.errors import DivergenceError
+from neuromirror.interrupts import Interrupts
 from neuromirror.plan import FloatArray, Plan, transport
 from neuromirror.record.manifest import PhaseEntry
 from neuromirror.record.store import RunWriter
+from neuromirror.recorder import alignment_of
 from neuromirror.schedule import window_s
-from neuromirror.simulation import alignment_of
 from neuromirror.training import checkpoint
 from neuromirror.training.deltas import delta_angles
-from neuromirror.training.interrupts import Interrupts
 from neuromirror.training.loop import Tally, Trainer
 from neuromirror.training.settings import Settings
 
@@ -194,9 +194,8 @@ class Session:
             self.data.train, self.data, batch=min(self.settings.delta_images, len(self.data.train)), size=self.size
         )
         images, labels = next(part.all())
-        device = self.trainer.device
-        like = next(self.trainer.network.parameters())
-        return delta_angles(self.trainer.network, images.to(device, like.dtype), labels.to(device), self.trainer.loss)
+        trainer = self.trainer
+        return delta_angles(trainer.network, trainer.placed(images), labels.to(trainer.device), trainer.loss)
 
     def timings(self) -> dict[str, float]:
         """Return what took how long, in seconds of the clock, and images per second of the engaged steps."""

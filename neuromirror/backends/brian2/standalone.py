@@ -12,11 +12,11 @@ import shlex
 import shutil
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import brian2 as b2
+import numpy as np
 
 from neuromirror.errors import RunError
 
@@ -94,48 +94,60 @@ def _build_apart(directory: Path, said: str) -> None:
         )
 
 
-@b2.implementation("cpp", "double tell(double t) { std::cout << t << std::endl; return t; }")
-@b2.check_units(t=1, result=1)
-def tell(t: float) -> float:
-    """Say how far the program is. Brian2's own reports ask for the time at every step, which can take longer than the
-    step itself.
-    """
-    raise NotImplementedError("for compiled programs only")
-
-
-def execute(
-    arguments: dict[Any, Any], *, directory: Path, seed: int, results: str, watch: Callable[[float], None]
-) -> None:
-    """Run the program with values and a seed of its own.
+def execute(values: Mapping[str, np.ndarray], *, results: Path, seed: int, watch: Callable[[], None]) -> None:
+    """Run a program with values and a seed of its own.
 
     Parameters
     ----------
-    arguments : dict
-        Values for Brian2's ``run_args``: variables and TimedArrays.
-    directory : Path
-        Where the program was built.
+    values : mapping of str to array
+        Of variables and tables, by the names that the program knows them by, such as ``"cells.v"``.
+    results : Path
+        Directory for the results, in that where the program was built; values are written there too.
     seed : int
         Of the program's random numbers.
-    results : str
-        Directory for the results, relative to the program's.
     watch : callable
-        Takes the simulated time in seconds, now and then, of a program that tells it; see `tell`.
+        Looks at what the program has written: now and then while it runs, in a thread of its own, and once at its end.
+        What it raises is raised when the program has ended.
     """
     os.environ[SEED_VARIABLE] = str(seed)
-    ended = threading.Event()
-    watcher = threading.Thread(target=_watch, args=(directory / results / "stdout.txt", watch, ended), daemon=True)
+    watcher = _Watcher(watch)
+    given = [f"{name}={_argument(array, results / f'given_{k}')}" for k, (name, array) in enumerate(values.items())]
     watcher.start()
     try:
-        b2.device.run(results_directory=results, with_output=False, run_args=arguments)
+        b2.device.run(str(results.parent), results_directory=results.name, with_output=False, run_args=given)
     finally:
         del os.environ[SEED_VARIABLE]
-        ended.set()
-        watcher.join()
+        watcher.end()
 
 
-def _watch(said: Path, watch: Callable[[float], None], ended: threading.Event) -> None:
-    """Pass on the last whole line of what the program has said, every so often."""
-    while not ended.wait(WATCH_S):
-        lines = said.read_text().split("\n")[:-1] if said.is_file() else []
-        if lines:
-            watch(float(lines[-1]))
+def _argument(array: np.ndarray, file: Path) -> str:
+    """Return an array as a program takes it: a number itself, or the name of a file that is written."""
+    if array.size == 1:
+        return repr(array.item())
+    array.tofile(file)
+    return str(file.absolute())
+
+
+class _Watcher(threading.Thread):
+    """Calls a function every so often, until it raises something, and once at the end."""
+
+    def __init__(self, watch: Callable[[], None]) -> None:
+        super().__init__(daemon=True)
+        self._watch, self._ended = watch, threading.Event()
+        self._error: BaseException | None = None
+
+    def run(self) -> None:
+        while not self._ended.wait(WATCH_S):
+            try:
+                self._watch()
+            except BaseException as error:
+                self._error = error
+                return
+
+    def end(self) -> None:
+        """Call it for the last time, or raise what it has raised."""
+        self._ended.set()
+        self.join()
+        if self._error is not None:
+            raise self._error
+        self._watch()
