@@ -55,13 +55,13 @@ class RunHere:
         try:
             with self.interrupts:
                 self.network.run(duration - self.network.t, namespace={})
-                self.interrupts.check()
             stop_if_interrupted()
-            self._take(self.spiking.grid.ticks)
+            if self.network.t > duration - 0.5 * b2.defaultclock.dt:
+                self._take(self.spiking.grid.ticks)
+            self.interrupts.check()
         finally:
-            b2.Network._globally_running = (
-                False  # Brian2 leaves it so after an error, and then takes Ctrl-C for its own
-            )
+            # Brian2 leaves it set after an error, and then takes Ctrl-C for its own.
+            b2.Network._globally_running = False
             self.harvest.close()
 
     def _at_boundary(self) -> None:
