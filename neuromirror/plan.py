@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -33,6 +33,13 @@ FloatArray = NDArray[np.float64]
 class Plan:
     """A circuit ready to run with one seed.
 
+    Attributes
+    ----------
+    circuit : Circuit
+    seed : int
+    presented : int array (examples,) or None
+        Which rows of an ``array`` stimulus are presented, one after the other, where not those that it says itself.
+
     Raises
     ------
     CircuitError
@@ -41,6 +48,7 @@ class Plan:
 
     circuit: Circuit
     seed: int
+    presented: NDArray[np.intp] | None = field(default=None, compare=False)
 
     @cached_property
     def description(self) -> Description:
@@ -128,8 +136,14 @@ class Plan:
 
     @cached_property
     def transported(self) -> dict[str, str]:
-        """The W of each B that is transported instead of learned; not local."""
-        return {n: w for n, w in self.mirrors.items() if self.description.projections[n].transport != "none"}
+        """The W of each B that follows it by transport instead of learning; not local."""
+        follows = ("exact", "sign")
+        return {n: w for n, w in self.mirrors.items() if self.description.projections[n].transport in follows}
+
+    @cached_property
+    def transposed_at_first(self) -> dict[str, str]:
+        """The W of each B that begins as its Wᵀ and stays so; not local."""
+        return {n: w for n, w in self.mirrors.items() if self.description.projections[n].transport == "initial"}
 
     @cached_property
     def weight_shapes(self) -> dict[str, tuple[int, ...]]:
@@ -163,7 +177,10 @@ class Plan:
         Weights are (target, source), or of the shape that `neuromirror.circuit.geometry.weight_shape` says.
         """
         drawn = self.drawn_arrays()
-        return transport(self, self.of_cells(drawn), self.magnitudes(drawn))
+        arrays = self.of_cells(drawn)
+        for name, forward in self.transposed_at_first.items():
+            arrays[name] = transposed(arrays[forward], self.masks.get(name))
+        return transport(self, arrays, self.magnitudes(drawn))
 
     def drawn_arrays(self) -> dict[str, FloatArray]:
         """Return the initial weights and biases of units as they are drawn, before any transport."""
@@ -216,7 +233,7 @@ def make_plan(circuit: Circuit, seed: int, backend: str | None = None) -> Plan:
 def transport(
     plan: Plan, arrays: Mapping[str, Any], magnitudes: Mapping[str, Any], masks: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Return the arrays with every transported B made of its W: the only way from a W to a B, and not local.
+    """Return the arrays with every transported B made of its W: the only way to it from a W that learns; not local.
 
     Parameters
     ----------
@@ -232,14 +249,17 @@ def transport(
     masks = plan.masks if masks is None else masks
     changed = dict(arrays)
     for name, forward in plan.transported.items():
-        transposed = arrays[forward].T if arrays[forward].ndim == 2 else arrays[forward]  # the B of a conv is laid as W
-        if plan.description.projections[name].transport == "exact":
-            changed[name] = transposed * 1.0  # an array of its own
-        else:
-            changed[name] = with_signs(magnitudes[name], plan.coding.signs(transposed))
-        if name in masks:
-            changed[name] = changed[name] * masks[name]
+        made = transposed(arrays[forward], masks.get(name))
+        if plan.description.projections[name].transport == "sign":
+            made = with_signs(magnitudes[name], plan.coding.signs(made))
+        changed[name] = made
     return changed
+
+
+def transposed(forward: Any, mask: Any = None) -> Any:
+    """Return Wᵀ as an array of its own, of any library, where B has synapses; a B of a convolution is laid as its W."""
+    made = (forward.T if forward.ndim == 2 else forward) * 1.0
+    return made if mask is None else made * mask
 
 
 def with_signs(magnitudes: Any, weights: Any) -> Any:

@@ -48,7 +48,10 @@ class Recorder(Protocol):
         ...
 
     def spikes(self, population: str, ticks: NDArray[np.int64], cells: NDArray[np.int32]) -> None:
-        """Take spikes: time steps from the start of the run, and cells of the population."""
+        """Take the next spikes: time steps from the start of the run, and cells of the population.
+
+        They come before the snapshots of their time.
+        """
         ...
 
     def progress(self, done_s: float) -> None:
@@ -101,11 +104,14 @@ class Options:
         Of the numbers; see `DTYPES`.
     points : int
         Number of snapshots over the whole run.
+    population : str or None
+        The only one whose spikes are recorded; None for all. Losses are those of recorded populations.
     """
 
     target: str = "auto"
     dtype: str = "float64"
     points: int = 200
+    population: str | None = None
 
 
 DTYPES: Mapping[str, tuple[str, ...]] = {

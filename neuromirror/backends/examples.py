@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from neuromirror import seeds
 from neuromirror.circuit.protocol import ArrayStimulus, DigitsStimulus
@@ -27,6 +28,8 @@ class Examples:
         Deviations from the baseline, in units of ``code.unit``.
     shuffled : bool
         Whether every pass has an order of its own, by the plan's seed.
+    order : int array (examples,) or None
+        The rows to present one after the other, where they are given.
     shown : int
         How many were presented.
     """
@@ -35,6 +38,7 @@ class Examples:
     inputs: FloatArray | None
     targets: FloatArray | None
     shuffled: bool
+    order: NDArray[np.intp] | None = None
     shown: int = field(default=0, init=False)
 
     def draw(self, mode: ModePlan, examples: int) -> tuple[dict[str, FloatArray], dict[str, FloatArray]]:
@@ -52,6 +56,8 @@ class Examples:
         assert given is not None, "the checks refuse modes that use what is not given"
         numbers = np.arange(self.shown, self.shown + examples)
         self.shown += examples
+        if self.order is not None:
+            return self.order[numbers]
         rows = numbers % len(given)
         if self.shuffled:
             for turn in np.unique(numbers // len(given)):
@@ -67,7 +73,7 @@ def examples_of(plan: Plan, stimulus: ArrayStimulus | DigitsStimulus) -> Example
     if isinstance(stimulus, DigitsStimulus):
         return Examples(plan, *digits(stimulus.part, stimulus.sd, stimulus.amplitude), shuffled)
     inputs, targets = (None if a is None else a.numbers.copy() for a in (stimulus.inputs, stimulus.targets))
-    return Examples(plan, inputs, targets, shuffled)
+    return Examples(plan, inputs, targets, shuffled, plan.presented)
 
 
 def digits(part: str, sd: float, amplitude: float) -> tuple[FloatArray, FloatArray]:

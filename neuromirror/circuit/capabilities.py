@@ -11,6 +11,7 @@ from typing import Any
 from neuromirror.circuit.description import Description
 from neuromirror.circuit.rules import drive_of
 from neuromirror.circuit.spiking import spiking_problems
+from neuromirror.circuit.timeless import timeless_problems
 from neuromirror.errors import Problem, RequestError, suggestion
 from neuromirror.rules.expression import ExpressionError
 
@@ -64,7 +65,7 @@ _RATE = {
     "codes": frozenset({"zero_mean", "baseline", "push_pull"}),
     "activations": frozenset({"relu", "linear", "tanh", "rectified_tanh", "expr"}),
     "noise_laws": frozenset({"gaussian", "rademacher", "bursts", "poisson"}),
-    "transports": frozenset({"none", "exact", "sign"}),
+    "transports": frozenset({"none", "initial", "exact", "sign"}),
     "norms": frozenset({"none", "synaptic_scaling"}),
     "normalisations": frozenset({"target", "source", "array"}),
     "cells": frozenset({"distinct", "shared"}),  # a rate is the same whichever cells carry it
@@ -81,7 +82,7 @@ BACKENDS: MappingProxyType[str, Capabilities] = MappingProxyType(
             codes=frozenset({"baseline", "push_pull"}),
             activations=frozenset({"relu", "linear", "tanh", "rectified_tanh", "expr"}),
             noise_laws=frozenset({"gaussian", "bursts", "poisson"}),
-            transports=frozenset({"none"}),
+            transports=frozenset({"none", "initial", "exact", "sign"}),
             norms=frozenset({"none", "synaptic_scaling"}),
             normalisations=frozenset({"target", "source", "array"}),
             cells=frozenset({"distinct", "shared"}),
@@ -123,7 +124,7 @@ TRAINING = Capabilities(
     codes=frozenset({"zero_mean"}),
     activations=frozenset({"relu", "linear", "tanh", "rectified_tanh"}),
     noise_laws=frozenset({"gaussian", "rademacher"}),
-    transports=frozenset({"none", "exact", "sign"}),
+    transports=frozenset({"none", "initial", "exact", "sign"}),
     connectors=frozenset({"all_to_all", "one_to_one", "conv", "pool", "shortcut"}),
     norms=frozenset({"none", "batch_norm"}),
     updaters=frozenset({"plain", "sgd"}),
@@ -196,6 +197,8 @@ def unsupported(
         )
     if backend.spiking:
         problems += spiking_problems(description, locate)
+    else:
+        problems += timeless_problems(description, locate)
     return problems
 
 

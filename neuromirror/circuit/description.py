@@ -36,6 +36,9 @@ from neuromirror.circuit.values import (
 )
 from neuromirror.units import Quantity
 
+Transport = Literal["none", "initial", "exact", "sign"]
+"""How a B is made of its W, which no synapse could do: not at all, Wᵀ as it was at first, Wᵀ, or its signs."""
+
 SCHEMA = 2
 """Newest version of the file format, apart from the package's; see `neuromirror.circuit.migrations`."""
 
@@ -191,7 +194,7 @@ class Projection(Model):
     permutation: tuple[Annotated[int, Field(ge=0, strict=True)], ...] | None = None
     delay: Delay = Quantity(0.0, "time")
     mirrors: str | None = None
-    transport: Literal["none", "exact", "sign"] = "none"
+    transport: Transport = "none"
     kernel: Kernel | None = None
     stride: Count = 1
     padding: Annotated[int, Field(ge=0, le=10**9, strict=True)] = 0
@@ -307,7 +310,7 @@ class Feedback(Model):
     cell: str | None = None
     weight: Init = Init()
     cross_delay: Delay = Quantity(0.0, "time")
-    transport: Literal["none", "exact", "sign"] = "none"
+    transport: Transport = "none"
 
 
 class Motif(Model):

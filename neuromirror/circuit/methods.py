@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal
 
-from neuromirror.circuit.description import Description, Mode, Projection, Rule
+from neuromirror.circuit import controls
+from neuromirror.circuit.description import Description, Mode, Projection, Rule, Transport
 from neuromirror.circuit.protocol import Item, Repeat
 from neuromirror.errors import RequestError, suggestion
 
@@ -70,7 +70,7 @@ def _feedback(description: Description) -> dict[str, Projection]:
     return {n: p for n, p in description.projections.items() if p.mirrors is not None and p.weight is not None}
 
 
-def _set_transport(description: Description, transport: Literal["none", "exact", "sign"]) -> Description:
+def _set_transport(description: Description, transport: Transport) -> Description:
     """Return the description with every B transported so, and with none of them learning."""
     feedback = _feedback(description)
     changed = {name: p.model_copy(update={"transport": transport}) for name, p in feedback.items()}
@@ -135,6 +135,30 @@ METHODS: Mapping[str, Method] = MappingProxyType(
                 about="backprop: B = Wᵀ, transported (eq. 2)",
                 local=False,
                 apply=lambda description: _set_transport(description, "exact"),
+            ),
+            Method(
+                name="wt0",
+                about="B is Wᵀ as it was at first, transported once, and stays so",
+                local=False,
+                apply=lambda description: _set_transport(description, "initial"),
+            ),
+            Method(
+                name="output_only",
+                about="control: B does not matter, since only what leads to the output learns",
+                local=True,
+                apply=lambda description: controls.output_only(_set_transport(description, "none")),
+            ),
+            Method(
+                name="permuted",
+                about="sham of the weight mirror: feedback cells mimic the forward cells beside their own",
+                local=True,
+                apply=lambda description: controls.permuted(_mirrored(description)),
+            ),
+            Method(
+                name="shifted",
+                about="sham of the weight mirror: the cells that a B joins mimic forward cells of different times",
+                local=True,
+                apply=lambda description: controls.shifted(_mirrored(description)),
             ),
             Method(
                 name="ss",

@@ -115,6 +115,8 @@ class Training(Model):
     that it subtracts are taken.
 
     ``loss``: with ``cross_entropy`` what is compared is the softmax of the output, with ``squared`` the output itself.
+    Inputs have the standard deviation ``input_sd``. With ``squared`` the cell of the right class should deviate by
+    ``target``, those of the others not at all.
     """
 
     epochs: Epochs = 90
@@ -132,4 +134,6 @@ class Training(Model):
     mirror_memory: Literal["fixed", "follows_drops"] = "fixed"
     mirror_means: Literal["channel", "position"] = "channel"
     loss: Literal["cross_entropy", "squared"] = "cross_entropy"
+    input_sd: Positive = 1.0
+    target: Positive = 1.0
     augment: Literal["none", "flip", "crop_flip", "resized_crop"] = "none"

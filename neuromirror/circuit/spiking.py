@@ -32,7 +32,7 @@ _USUAL = (1e-2, 1e2)
 def spiking_problems(description: Description, locate: Locate) -> list[Problem]:
     """Return what stands between an expanded circuit and its simulation with spiking cells, and what is doubtful."""
     c = Context(description, locate, set())
-    sections = (_windows, _delays, _unsettled, _activations, _rates, shared_cells)
+    sections = (_windows, _delays, _unsettled, _activations, _rates, _signs, shared_cells)
     return [problem for section in sections for problem in section(c)]
 
 
@@ -111,6 +111,17 @@ def _rates(c: Context) -> Iterator[Problem]:
             fault = next((fault for cell in cells if (fault := _cell_fault(c.circuit, cell)) is not None), None)
             if fault is not None:
                 yield c.problem(fault[1], ("populations", name, "parameters"), fault[2])
+
+
+def _signs(c: Context) -> Iterator[Problem]:
+    """Yield every B that would have to take the signs of a weight that two pairs of cells make up."""
+    for name, projection in c.circuit.projections.items():
+        if projection.transport == "sign" and c.circuit.code.kind == "push_pull":
+            message = (
+                "in push-pull the sign of a weight is that of a sum over four synapses, which spiking backends do not "
+                'follow. Use transport = "exact", another code, or --backend torch.'
+            )
+            yield c.problem("signs-of-pairs", ("projections", name, "transport"), message)
 
 
 def _cell_fault(circuit: Description, cell: Cell) -> tuple[str, str, str] | None:

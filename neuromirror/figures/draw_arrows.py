@@ -96,6 +96,8 @@ def arrow_label(name: str, data: dict[str, Any]) -> str:
     match data.get("transport", "none"):
         case "exact":
             return f"{own} = {other}ᵀ"
+        case "initial":
+            return f"{own} = {other}ᵀ(0)"
         case "sign":
             return f"sgn {own}\n= sgn {other}ᵀ"
     return own

@@ -28,7 +28,7 @@ def projection_lines(name: str, data: dict[str, Any]) -> list[str]:
     """
     own = style.math_name(name)
     if data["mirrors"] is not None:
-        said = {"none": "", "exact": "= Wᵀ", "sign": "signs of Wᵀ"}[data["transport"]]
+        said = {"none": "", "initial": "= Wᵀ(0)", "exact": "= Wᵀ", "sign": "signs of Wᵀ"}[data["transport"]]
         return [own, said] if data["weights"] and said else [own] * bool(data["weights"])
     if data["connector"] == "pool":
         return [own, f"{data['pool']} {_kernel(data)}"]

@@ -25,7 +25,7 @@ SMALLEST_UNIT_IN = 0.26
 """The same where it has not: below, names would collide, and the picture is rather larger than a page."""
 MARGIN = (1.15, 1.15, 1.0, 1.4)
 """Left, right, below and above the cells, in units of the layout."""
-MORE_MARGIN = {"none": 0.0, "exact": 0.7, "sign": 1.1}
+MORE_MARGIN = {"none": 0.0, "initial": 1.1, "exact": 0.7, "sign": 1.1}
 """What is added to the right for the names of weights that are transported."""
 NARROWEST_IN = 2.8
 """Width of a panel, unless its title needs more."""

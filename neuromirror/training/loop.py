@@ -176,7 +176,7 @@ class Trainer:
         for some, those in zip(
             images.split(self.training.micro_batch), labels.split(self.training.micro_batch), strict=True
         ):
-            some, those = self._placed(some), those.to(self.device, non_blocking=True)
+            some, those = self.placed(some), those.to(self.device, non_blocking=True)
             with torch.autocast(self.device.type, dtype=self.autocast, enabled=self.autocast is not None):
                 output = self._module(some)
             loss = self.loss(output, those)
@@ -195,12 +195,13 @@ class Trainer:
         """Return the mean over examples of the loss whose gradient is the output error (C.1, or half the square)."""
         if self.training.loss == "cross_entropy":
             return functional.cross_entropy(output.float() if self.autocast is not None else output, labels)
-        wanted = functional.one_hot(labels, output.shape[1]).to(output.dtype)
+        wanted = self.training.target * functional.one_hot(labels, output.shape[1]).to(output.dtype)
         return 0.5 * ((output - wanted) ** 2).sum(dim=1).mean()
 
-    def _placed(self, images: Tensor) -> Tensor:
+    def placed(self, images: Tensor) -> Tensor:
         """Return images where the network is, in its numbers."""
-        return images.to(self.device, self._dtype, non_blocking=True)
+        placed = images.to(self.device, self._dtype, non_blocking=True)
+        return placed if self.training.input_sd == 1 else placed * self.training.input_sd
 
     def _next(self) -> tuple[Tensor, Tensor]:
         epoch, within = divmod(self.step - self.length.mirror, self.length.epoch)
@@ -215,7 +216,7 @@ class Trainer:
         wrong = images = 0
         for some, labels in batches.all():
             with torch.autocast(self.device.type, dtype=self.autocast, enabled=self.autocast is not None):
-                output = self.network(self._placed(some))
+                output = self.network(self.placed(some))
             wrong += int((output.argmax(dim=1).cpu() != labels).sum())
             images += len(labels)
         return 100.0 * wrong / images

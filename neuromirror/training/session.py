@@ -194,9 +194,8 @@ class Session:
             self.data.train, self.data, batch=min(self.settings.delta_images, len(self.data.train)), size=self.size
         )
         images, labels = next(part.all())
-        device = self.trainer.device
-        like = next(self.trainer.network.parameters())
-        return delta_angles(self.trainer.network, images.to(device, like.dtype), labels.to(device), self.trainer.loss)
+        trainer = self.trainer
+        return delta_angles(trainer.network, trainer.placed(images), labels.to(trainer.device), trainer.loss)
 
     def timings(self) -> dict[str, float]:
         """Return what took how long, in seconds of the clock, and images per second of the engaged steps."""

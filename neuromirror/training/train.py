@@ -7,7 +7,6 @@ import importlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +15,9 @@ import torch
 from neuromirror import seeds
 from neuromirror.backends.torch.network import Network
 from neuromirror.circuit.circuit import Circuit
-from neuromirror.circuit.description import Description
-from neuromirror.circuit.fit import ends, flat_side, forward_path
 from neuromirror.circuit.load import load
 from neuromirror.circuit.protocol import Training
 from neuromirror.data.batches import Batches
-from neuromirror.data.load import Data, load_data
 from neuromirror.errors import RequestError
 from neuromirror.plan import Plan
 from neuromirror.record.manifest import Manifest
@@ -30,6 +26,7 @@ from neuromirror.result import Run, open_run
 from neuromirror.simulation import manifest_of, run_folders
 from neuromirror.training import checkpoint
 from neuromirror.training.device import DTYPES, device_of
+from neuromirror.training.images import Fitted, fitted_to_images
 from neuromirror.training.loop import Trainer
 from neuromirror.training.mirroring import predicted_angle_deg
 from neuromirror.training.roles import roles_of
@@ -40,13 +37,8 @@ from neuromirror.training.settings_file import FILE, read_settings, to_json
 Progress = Callable[[float, float], None]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Prepared:
-    """A circuit and the images that it is fitted to."""
-
-    circuit: Circuit
-    data: Data
-    size: tuple[int, int]
+class Prepared(Fitted):
+    """A circuit and the images that it is fitted to, for a network of torch."""
 
     def trainer(self, seed: int, settings: Settings) -> Trainer:
         """Return a run at its beginning."""
@@ -80,6 +72,8 @@ def train(
     *,
     data: str | Path = "digits",
     method: str | None = None,
+    backend: str = "torch",
+    target: str = "auto",
     seed: int = 0,
     out: Path | str | None = None,
     figures: bool = True,
@@ -95,7 +89,11 @@ def train(
     data : str or Path
         ``"digits"``, ``"synthetic"``, or a directory of class folders.
     method : {"wm", "fa", "kp", "bp", "ss"}, optional
-        The overlay; as the file says where left out.
+        The overlay; as the file says where left out. All methods: `neuromirror.circuit.methods.METHODS`.
+    backend : {"torch", "brian2"}
+        Networks of rates, or spiking cells of which every synapse learns by itself.
+    target : str
+        For brian2 ``auto``, ``numpy``, ``cython`` or ``cpp_standalone``.
     seed : int
         Root of all random streams.
     out : path, optional
@@ -124,6 +122,12 @@ def train(
         chosen = Settings(data=name, method=method, **settings)
     except TypeError as error:
         raise RequestError(f"train: {error}. See neuromirror.training.settings.Settings.") from error
+    if backend == "brian2":
+        from neuromirror.training.spiking import train_spiking_seeds
+
+        return train_spiking_seeds(circuit, seeds_=[seed], out=out, settings=chosen, target=target, figures=figures)[0]
+    if backend != "torch" or target != "auto":
+        raise RequestError(f"train: backend '{backend}' with target '{target}'. Use torch, or brian2 with a target.")
     return train_seeds(circuit, seeds_=[seed], out=out, settings=chosen, figures=figures)[0]
 
 
@@ -232,30 +236,8 @@ def prepare(circuit: Circuit | str | Path, settings: Settings, *, overlaid: bool
     if settings.method is not None and not overlaid:
         circuit = circuit.method(settings.method)
     roles_of(Plan(circuit, 0))  # which says what stands in the way, before any image is read
-    shape = _input_shape(circuit.description)
-    size = shape[1:] if len(shape) == 3 else _flat_size(circuit.description, shape[0])
-    data = _images(settings, size)
-    if len(shape) == 1 and data.channels * size[0] * size[1] != shape[0]:
-        side = flat_side(shape[0], data.channels)
-        if side is None:
-            raise RequestError(
-                f"data '{data.name}': its images have {data.channels} channels, and no square of them fills the "
-                f"{shape[0]} cells of the input. Use another data set, or give the input that many cells."
-            )
-        size = (side, side)
-        data = _images(settings, size)
-    channels = data.channels if len(shape) == 3 else None
-    return Prepared(circuit=circuit.fitted(channels=channels, classes=len(data.classes)), data=data, size=size)
-
-
-def _images(settings: Settings, size: tuple[int, int]) -> Data:
-    return load_data(
-        settings.data,
-        size=size,
-        train_images=settings.train_images,
-        validation_images=settings.validation_images,
-        test_images=settings.test_images,
-    )
+    fitted = fitted_to_images(circuit, settings)
+    return Prepared(circuit=fitted.circuit, data=fitted.data, size=fitted.size)
 
 
 def planned(circuit: Circuit | str | Path, settings: Settings, seed: int = 0) -> str:
@@ -314,6 +296,9 @@ def _begin(prepared: Prepared, trainer: Trainer, settings: Settings, folder: Pat
 def _begun(folder: Path) -> tuple[Manifest, Settings, Prepared, dict[str, Any] | None]:
     """Return what a run began with, checked, and its newest checkpoint."""
     settings, manifest = read_settings(folder), open_run(folder).manifest
+    if manifest.backend != "torch":
+        message = f"training in spikes ({manifest.backend}) cannot be gone on with, and tests itself. Train anew."
+        raise RequestError(f"{folder}: {message}")
     prepared = prepare(load(folder / "circuit.toml"), settings, overlaid=True)
     if (prepared.circuit.sha256, prepared.circuit.protocol_sha256) != (
         manifest.circuit_sha256,
@@ -332,17 +317,3 @@ def _opened(folder: Path, figures: bool) -> Run:
     if figures:
         record.save_figures()
     return record
-
-
-def _input_shape(described: Description) -> tuple[int, ...]:
-    shape = described.populations[ends(forward_path(described))[0]].shape
-    if len(shape) not in (1, 3):
-        raise RequestError(f"the input has shape {shape}. Training wants (channels, height, width) or (cells,).")
-    return shape
-
-
-def _flat_size(described: Description, cells: int) -> tuple[int, int]:
-    side = flat_side(cells, 1) or flat_side(cells, 3)
-    if side is None:
-        raise RequestError(f"the input has {cells} cells, which no square image fills. Give it 64, or another square.")
-    return (side, side)

@@ -10,8 +10,9 @@ import pytest
 from test_resumed_runs import assert_same
 
 import neuromirror as nm
-from neuromirror.backends.brian2 import harvest, standalone, stream
+from neuromirror.backends.brian2 import standalone, stream
 from neuromirror.errors import DivergenceError
+from neuromirror.record import parts
 from neuromirror.recorder import RunRecorder
 
 LONG = ['schedule=[{mode="mirror", duration="30 s"}, {mode="engaged", duration="30 s"}]']
@@ -29,7 +30,7 @@ def test_spikes_are_written_while_the_program_runs(tmp_path: Path, monkeypatch: 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
-    monkeypatch.setattr(harvest, "PART_SPIKES", 500)
+    monkeypatch.setattr(parts, "PART_SPIKES", 500)
     monkeypatch.setattr(standalone, "WATCH_S", 60.0)
     run(tmp_path / "at_once")
     monkeypatch.setattr(standalone, "WATCH_S", 0.01)

@@ -68,6 +68,10 @@ class Layout:
                 found.setdefault(learner.name, {})[learner.rule.name] = learner
         return {name: [by_rule[rule] for rule in sorted(by_rule)] for name, by_rule in sorted(found.items())}
 
+    def changes(self, name: str) -> bool:
+        """Return whether an array changes as the run goes: it learns, or follows one that does."""
+        return name in self.learners or self.plan.transported.get(name) in self.learners
+
     def per_cell(self, values: Mapping[str, Mapping[str, float]]) -> FloatArray:
         """Return a (scheduled modes, cells) table from values by mode and population, 0 where there is none."""
         table = np.zeros((len(self.scheduled), self.size))

@@ -15,13 +15,13 @@ from neuromirror.backends.brian2 import equations
 from neuromirror.backends.brian2.cells import cell_values
 from neuromirror.backends.brian2.drives import CELL_NAMES, SYNAPSE_NAMES, run_drive
 from neuromirror.backends.brian2.grid import Grid
-from neuromirror.backends.brian2.harvest import BIASES
 from neuromirror.backends.brian2.homeostasis import Homeostasis
 from neuromirror.backends.brian2.layout import Layout
 from neuromirror.backends.brian2.noises import Noises
 from neuromirror.backends.brian2.normalise import STEPS
 from neuromirror.backends.brian2.own_cells import OwnCells
 from neuromirror.backends.brian2.tables import OVER_TIME, table_values
+from neuromirror.backends.brian2.weights import MODELS, REFERENCES, places, transport_of, weight_values
 from neuromirror.modes import Learner
 from neuromirror.plan import Plan
 
@@ -36,6 +36,9 @@ begins, projections open, and states are recorded."""
 
 RELAY_THRESHOLDS = 3.0
 """What a spike of a drive projection adds to its target, in distances from rest to threshold: it always fires it."""
+
+BIASES = ".bias"
+"""Key of the monitor of all biases; no projection can have this name."""
 
 GATE_TAU_S = 0.05
 """Time constant by which a gate knows a silent forward cell, in seconds."""
@@ -64,10 +67,13 @@ class SpikingNetwork:
     plan : Plan
     points : int
         Number of snapshots of weights over the run.
+    population : str or None
+        The only one whose spikes are recorded; None for all.
     """
 
     plan: Plan
     points: int
+    population: str | None = None
     layout: Layout = field(init=False)
     homeostasis: Homeostasis = field(init=False)
     cells: Any = field(init=False)
@@ -84,8 +90,10 @@ class SpikingNetwork:
             dt_s = self.grid.tick_s if name.startswith(OVER_TIME) else 1.0
             self.tables[name] = b2.TimedArray(values, dt=dt_s * b2.second, name=f"table_{name}")
         self._build_cells()
-        self.spikes = b2.SpikeMonitor(self.cells, name="spikes")
-        for name in sorted(self._projections("all_to_all")):
+        recorded = self.recorded
+        self.spikes = b2.SpikeMonitor(self.cells[recorded.start : recorded.stop], name="spikes")
+        transported, weighted = self.plan.transported, self._projections("all_to_all")
+        for name in sorted(weighted, key=lambda name: (name in transported, name)):  # a W before the B that follows it
             self._build_weights(name)
         self._build_axons()
         self._build_rules()
@@ -95,6 +103,11 @@ class SpikingNetwork:
         parts += [part for part in (self.axons, self.common) if part is not None]
         self.network = b2.Network(*parts)
         self.network.schedule = SCHEDULE
+
+    @property
+    def recorded(self) -> slice:
+        """Which cells' spikes are recorded."""
+        return slice(0, self.layout.size) if self.population is None else self.layout.cells(self.population)
 
     @property
     def grid(self) -> Grid:
@@ -147,10 +160,11 @@ class SpikingNetwork:
         projection = self.plan.description.projections[name]
         transmits = any(name in self.plan.description.modes[mode].on for mode in self.layout.scheduled)
         source, target = self.layout.cells(projection.source), self.layout.cells(projection.target)
+        transport = transport_of(self.plan, name)
         synapses = b2.Synapses(
             self.cells,
             self.cells,
-            "w : 1\non_now : 1 (shared)",
+            MODELS[transport] + "on_now : 1 (shared)",
             on_pre="synaptic_post += on_now*jump_post*w" if transmits else None,
             delay=projection.delay.s * b2.second if transmits else None,
             namespace={**self.tables, "taught": equations.taught},
@@ -159,13 +173,17 @@ class SpikingNetwork:
         targets, sources = np.meshgrid(
             np.arange(target.start, target.stop), np.arange(source.start, source.stop), indexing="ij"
         )
-        there = self.plan.synapses(name)
+        if transport != "none":
+            forward = self.arrays[self.plan.transported[name]]
+            synapses.variables.add_reference(REFERENCES[transport], forward, "w", index="twin")
+        there = places(self.plan, name)
         synapses.connect(i=sources.ravel()[there], j=targets.ravel()[there])
-        synapses.w = self.plan.initial_arrays()[name].ravel()[there]
         self.arrays[name] = synapses
+        for variable, values in weight_values(self.plan, name).items():
+            setattr(synapses, variable, values)
         if transmits:
             code = f"on_now = transmits_{name}(mode_of(t)*second)\n"
-            if name in self.layout.learners:
+            if self.layout.changes(name):
                 code += f"cancel_post += on_now*w*{self.plan.beta!r}\n"
             synapses.run_regularly(code, dt=self.grid.tick_s * b2.second, order=OPEN, name=f"open_weights_{name}")
 

@@ -21,6 +21,7 @@ from neuromirror.backends.brian2.own_checks import check_own_cells
 from neuromirror.backends.brian2.runtime import errors_of_brian2, quieten, stop_if_interrupted, use_runtime
 from neuromirror.backends.brian2.stream import Stream, hand_over
 from neuromirror.backends.brian2.tables import table_values
+from neuromirror.backends.brian2.weights import weight_values
 from neuromirror.errors import RequestError
 from neuromirror.plan import Plan
 
@@ -85,7 +86,7 @@ def _run_here(plans: list[Plan], recorders: list[Recorder], options: Options, ta
     """Run each plan in this process."""
     use_runtime(target)
     for plan, recorder in zip(plans, recorders, strict=True):
-        spiking = SpikingNetwork(plan, options.points)
+        spiking = SpikingNetwork(plan, options.points, options.population)
         b2.seed(seeds.integer(plan.seed, "brian2"))
         RunHere(spiking, plan, recorder).run(_duration(spiking))
 
@@ -108,7 +109,7 @@ def _run_standalone(plans: list[Plan], recorders: list[Recorder], options: Optio
         try:
             b2.device.reinit()
             b2.device.activate(build_on_run=False)
-            spiking = SpikingNetwork(plans[0], options.points)
+            spiking = SpikingNetwork(plans[0], options.points, options.population)
             b2.device.insert_code("before_network_run", standalone.SEED_CODE)
             running_s = _running_s(plans[0], len(plans))
             hand_over(spiking, boundary_ticks(spiking.layout, spiking.snapshot_ticks))
@@ -116,18 +117,15 @@ def _run_standalone(plans: list[Plan], recorders: list[Recorder], options: Optio
             standalone.build(Path(folder), running_s=running_s)
             for index, (plan, recorder) in enumerate(zip(plans, recorders, strict=True)):
                 seed = seeds.integer(plan.seed, "brian2")
-                harvest = Harvest(spiking.layout, plan, recorder, spiking.snapshot_ticks)
+                harvest = Harvest(spiking, plan, recorder)
                 stream = Stream(Path(folder) / f"results_{index}", spiking, harvest)
-                try:
-                    standalone.execute(
-                        _arguments(spiking, plan),
-                        directory=Path(folder),
-                        seed=seed,
-                        results=f"results_{index}",
-                        watch=stream.poll,
-                    )
-                finally:
-                    harvest.close()
+                standalone.execute(
+                    _arguments(spiking, plan),
+                    directory=Path(folder),
+                    seed=seed,
+                    results=f"results_{index}",
+                    watch=stream.poll,
+                )
                 stop_if_interrupted()
         finally:
             b2.device.reinit()
@@ -140,9 +138,10 @@ def _arguments(spiking: SpikingNetwork, plan: Plan) -> dict[Any, Any]:
     for name, values in table_values(spiking.layout, plan).items():
         if name in ("inputs", "expected", "cancels") or name.startswith("places_"):
             arguments[spiking.tables[name]] = values
-    arrays = plan.initial_arrays()
     for name, synapses in spiking.arrays.items():
-        arguments[synapses.w] = arrays[name].ravel()[plan.synapses(name)]
+        for variable, initially in weight_values(plan, name).items():
+            if variable != "twin":  # which no seed changes
+                arguments[getattr(synapses, variable)] = initially
     values = cell_values(spiking.layout, plan)
     for name in ("v", *OwnCells(plan).start(0, plan.seed)):
         arguments[getattr(spiking.cells, name)] = values[name]

@@ -72,7 +72,7 @@ def _cancels(layout: Layout, plan: Plan) -> FloatArray:
     for row, mode in enumerate(layout.scheduled):
         for target, group in plan.modes[mode].synapses.items():
             for axons in group:
-                if axons.name not in layout.learners:
+                if not layout.changes(axons.name):
                     table[row, layout.cells(target)] += plan.beta * arrays[axons.name].sum(axis=1)
     return table
 

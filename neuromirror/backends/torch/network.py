@@ -269,6 +269,7 @@ def _layer(described: Description, name: str, feedback: str | None) -> nn.Module
     source, target = (described.populations[end].shape for end in (p.source, p.target))
     # A W without a B is the ordinary layer: nothing needs what it would send down.
     transport = "exact" if feedback is None else described.projections[feedback].transport
+    transport = "none" if transport == "initial" else transport  # the plan has drawn it so, and it rests
     if p.connector == "all_to_all":
         return _Flat(source, target, transport=transport)
     kernel = p.kernel or (1, 1)

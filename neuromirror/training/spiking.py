@@ -1,0 +1,194 @@
+"""Trains circuits of spiking cells on images: every synapse learns by itself, and all of a run is one simulation.
+
+Turns awake and asleep alternate; see `neuromirror.training.spiking_schedule`. Seeds share one program.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from neuromirror.backends.base import Options, load_backend
+from neuromirror.circuit.circuit import Circuit
+from neuromirror.circuit.load import load
+from neuromirror.circuit.protocol import Training
+from neuromirror.errors import RequestError
+from neuromirror.plan import Plan
+from neuromirror.record.store import RunWriter, check_free
+from neuromirror.result import Run, open_run
+from neuromirror.simulation import manifest_of, run_folders
+from neuromirror.training.images import Fitted, fitted_to_images
+from neuromirror.training.settings import Settings
+from neuromirror.training.settings_file import FILE, to_json
+from neuromirror.training.spiking_record import SpikingRecorder, entries
+from neuromirror.training.spiking_roles import SpikingRoles, spiking_roles_of
+from neuromirror.training.spiking_schedule import Stretch, labels_of, planned, scheduled, stretches
+
+OF_TORCH = (
+    "device",
+    "dtype",
+    "bf16",
+    "compile",
+    "channels_last",
+    "workers",
+    "checkpoint_s",
+    "checkpoint_steps",
+    "delta_images",
+    "tensorboard",
+)
+"""Settings that spiking cells have no use for."""
+
+Progress = Callable[[float, float], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpikingTraining:
+    """A circuit, its images, and the course of its runs.
+
+    Attributes
+    ----------
+    fitted : Fitted
+        The circuit as the record keeps it, and the images.
+    roles : SpikingRoles
+    phases : list of Stretch
+    scheduled : Circuit
+        What is simulated: the circuit with these phases for its schedule, and the images for its stimulus.
+    """
+
+    fitted: Fitted
+    roles: SpikingRoles
+    phases: list[Stretch]
+    scheduled: Circuit
+
+    def plan(self, seed: int) -> Plan:
+        """Return the plan of one run."""
+        return planned(self.scheduled, self.fitted.data, self.phases, seed)
+
+
+def spiking_training(circuit: Circuit | str | Path, settings: Settings) -> SpikingTraining:
+    """Prepare a circuit for training in spikes.
+
+    Raises
+    ------
+    CircuitError
+        If the circuit has errors, or what cannot be trained.
+    RequestError
+        If the images cannot be used, or an option is for networks of torch.
+    """
+    settings.check()
+    for name in OF_TORCH:
+        if getattr(settings, name) != getattr(Settings(), name):
+            option = name.replace("_", "-")
+            raise RequestError(f"--{option}: an option of networks of torch. Leave it out with --backend brian2.")
+    circuit = circuit if isinstance(circuit, Circuit) else load(circuit)
+    circuit.check()
+    if settings.method is not None:
+        circuit = circuit.method(settings.method)
+    roles = spiking_roles_of(circuit)
+    fitted = fitted_to_images(circuit, settings)
+    training = fitted.circuit.description.training or Training()
+    phases = stretches(training, roles, fitted.data)
+    whole = scheduled(fitted.circuit, training, roles, fitted.data, phases)
+    return SpikingTraining(fitted=fitted, roles=roles, phases=phases, scheduled=whole)
+
+
+def train_spiking_seeds(
+    circuit: Circuit | str | Path,
+    *,
+    seeds_: Sequence[int],
+    out: Path | str | None = None,
+    settings: Settings,
+    target: str = "auto",
+    figures: bool = True,
+    announce: Callable[[str], None] = lambda _: None,
+    progress: Progress = lambda done, total: None,
+) -> list[Run]:
+    """Train spiking cells once for each seed; otherwise as `neuromirror.training.train.train_seeds`."""
+    training = spiking_training(circuit, settings)
+    if not seeds_ or len(set(seeds_)) < len(seeds_):
+        raise RequestError(f"seeds {list(seeds_)}: expected one or more seeds, each once.")
+    plans = [training.plan(seed) for seed in seeds_]
+    folders = run_folders(f"{training.fitted.circuit.name}-{training.fitted.data.name}-brian2", list(seeds_), out)
+    for folder in folders:
+        check_free(folder)
+    options = Options(target=target, points=len(training.phases), population=training.roles.output)
+    simulator = load_backend("brian2")
+    target = simulator.target(plans[0], options, len(plans))
+    announce(f"{said_of(training)}; brian2 ({target}), {len(plans)} seed{'' if len(plans) == 1 else 's'}")
+    total_s = plans[0].phases[-1].stop_s
+    recorders = [
+        _recorder(
+            training,
+            plan,
+            _writer(training, plan, settings, folder, target),
+            settings,
+            lambda done, k=index: progress(k * total_s + done, len(plans) * total_s),
+        )
+        for index, (plan, folder) in enumerate(zip(plans, folders, strict=True))
+    ]
+    started = time.perf_counter()
+    try:
+        simulator.run(plans, list(recorders), options)
+    finally:
+        wall_s = (time.perf_counter() - started) / len(plans)
+        for recorder in recorders:
+            recorder.close(wall_s)
+    runs = [open_run(folder) for folder in folders]
+    for run in runs if figures else ():
+        run.save_figures()
+    return runs
+
+
+def said_of(training: SpikingTraining) -> str:
+    """Return how long a run is, and on what."""
+    plan, data = training.plan(0), training.fitted.data
+    lasts_s: dict[str, float] = {}
+    for phase in plan.phases:
+        lasts_s[phase.mode] = lasts_s.get(phase.mode, 0.0) + phase.stop_s - phase.start_s
+    shown = sum(phase.examples for phase in training.phases if phase.part == "train")
+    modes = ", ".join(f"{name} {seconds:g} s" for name, seconds in lasts_s.items())
+    return (
+        f"{training.fitted.circuit.name}: {shown} images to learn from, of {len(data.train)} of {data.name}; "
+        f"{plan.phases[-1].stop_s:g} s of simulated time ({modes})"
+    )
+
+
+def _writer(training: SpikingTraining, plan: Plan, settings: Settings, folder: Path, target: str) -> RunWriter:
+    """Begin a record: with the circuit as it is trained, not with the schedule and the images that it is given."""
+    own = Plan(training.fitted.circuit, plan.seed)
+    learned = {one.name for phase in plan.phases for one in plan.modes[phase.mode].learners}
+    phases = entries(plan, training.phases, training.roles.engaged)
+    manifest = manifest_of(own, backend="brian2", target=target, phases=phases, learned=learned)
+    data = training.fitted.data
+    manifest = dataclasses.replace(manifest, summary={"data": data.name, "data_sha256": data.sha256})
+    files = training.fitted.circuit.to_files("circuit")
+    text = files.pop("circuit.toml").decode()
+    return RunWriter.create(folder, manifest, text, {**files, FILE: to_json(settings).encode()})
+
+
+def _recorder(
+    training: SpikingTraining, plan: Plan, writer: RunWriter, settings: Settings, progress: Callable[[float], None]
+) -> SpikingRecorder:
+    fitted, shown = training.fitted, plan.presented
+    assert shown is not None
+    about = {
+        "circuit_sha256": fitted.circuit.sha256,
+        "protocol_sha256": fitted.circuit.protocol_sha256,
+        "data": fitted.data.name,
+        "data_sha256": fitted.data.sha256,
+        "backend": "brian2",
+        "seed": plan.seed,
+        "method": settings.method or "as the file says",
+    }
+    return SpikingRecorder(
+        plan=plan,
+        writer=writer,
+        phases=training.phases,
+        labels=labels_of(fitted.data, shown),
+        output=training.roles.output,
+        about=about,
+        progress_to=progress,
+    )
