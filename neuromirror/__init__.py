@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from neuromirror.result import Run, open_run
     from neuromirror.resuming import resume
     from neuromirror.simulation import run, run_seeds
+    from neuromirror.sweeps.sweep import sweep
     from neuromirror.training.align import Alignment, align
     from neuromirror.training.train import train
 
@@ -47,6 +48,7 @@ _HOMES = {
     "resume": "neuromirror.resuming",
     "run": "neuromirror.simulation",
     "run_seeds": "neuromirror.simulation",
+    "sweep": "neuromirror.sweeps.sweep",
     "train": "neuromirror.training.train",
 }
 
@@ -68,6 +70,7 @@ __all__ = [
     "resume",
     "run",
     "run_seeds",
+    "sweep",
     "train",
 ]
 

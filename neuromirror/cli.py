@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 import time
 import traceback
 from pathlib import Path
@@ -13,6 +14,7 @@ import cyclopts
 from cyclopts import App, Parameter
 
 from neuromirror.errors import NeuromirrorError, RequestError
+from neuromirror.interrupts import noting_interrupts
 from neuromirror.options import Whole
 from neuromirror.training.settings import Settings
 
@@ -256,6 +258,68 @@ def run(
 
 
 @app.command
+def sweep(
+    circuit: str,
+    /,
+    *,
+    vary: Annotated[
+        tuple[str, ...], Parameter(negative=(), help="Values of the file: dotted.name=value,value,…. Repeatable.")
+    ] = (),
+    seed: Whole = 0,
+    seeds: Whole = 1,
+    jobs: Whole = 1,
+    backend: str = "brian2",
+    target: str = "auto",
+    dtype: str = "float64",
+    points: Whole = 200,
+    out: Annotated[str | None, Parameter(name=["--out", "-o"])] = None,
+    json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
+    method: Overlay = None,
+    set_: Changes = (),
+) -> None:
+    """Simulate every combination of values with the same seeds, and print one table.
+
+    Parameters
+    ----------
+    circuit
+        Circuit file, or name of a shipped circuit.
+    seed
+        Root of all random streams.
+    seeds
+        Number of runs of each variation, with this seed and those that follow it.
+    jobs
+        Number of processes that run at a time.
+    backend
+        brian2 (spiking cells), torch, brian2-rate or reference (rates).
+    target
+        As for run; auto is chosen by the length of all runs together.
+    dtype
+        float64; torch has float32 too.
+    points
+        Number of rows of the metrics of each run.
+    out
+        The directory of the sweep; of one that was begun there, only the runs that are left are run.
+    json_
+        Print one JSON object as the last line.
+    """
+    from neuromirror.backends.base import Options
+    from neuromirror.circuit.load import load
+    from neuromirror.commands.sweep import Request, run_sweep
+
+    request = Request(
+        vary=vary,
+        seeds=(seed, seeds),
+        jobs=jobs,
+        backend=backend,
+        options=Options(target=target, dtype=dtype, points=points),
+        method=method,
+        out=out,
+        as_json=json_,
+    )
+    run_sweep(load(circuit, set_), request)
+
+
+@app.command
 def train(
     circuit: str | None = None,
     /,
@@ -378,6 +442,11 @@ def _run(arguments: list[str], *, debug: bool) -> int:
     from neuromirror import __version__
 
     app.version = __version__
+    with noting_interrupts() as interrupted:
+        return _code(arguments, interrupted, debug=debug)
+
+
+def _code(arguments: list[str], interrupted: threading.Event, *, debug: bool) -> int:
     try:
         app(arguments, result_action="return_none")
         sys.stdout.flush()
@@ -394,6 +463,9 @@ def _run(arguments: list[str], *, debug: bool) -> int:
         sys.stderr.close()
         return 0
     except Exception as error:
+        if interrupted.is_set():  # which a library that it came upon has taken for an error
+            print("interrupted", file=sys.stderr)
+            return 130
         if debug:
             raise
         print(f"error: {type(error).__name__}: {error}\n  This is a bug; --debug shows where.", file=sys.stderr)

@@ -66,7 +66,7 @@ def comparison(paths: Sequence[Path | str]) -> str:
                     after=end["mode"],
                 )
                 groups[group][manifest.seed] = angle
-    return "\n".join([_table(rows), *_medians(groups), *_differences(groups)])
+    return "\n".join([table(rows), *_medians(groups), *_differences(groups)])
 
 
 def _runs(path: Path) -> list[Run]:
@@ -78,7 +78,8 @@ def _runs(path: Path) -> list[Run]:
     return [open_run(folder) for folder in inside]
 
 
-def _table(rows: list[tuple[str, ...]]) -> str:
+def table(rows: Sequence[tuple[str, ...]]) -> str:
+    """Return rows of text, the head among them, as columns."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows

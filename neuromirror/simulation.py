@@ -8,6 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 from neuromirror import __version__
@@ -110,23 +111,18 @@ def run_seeds(
         raise RequestError(f"seeds {seeds}: expected one or more seeds, each once.")
     plans = [make_plan(circuit, seed, backend) for seed in seeds]
     simulator = load_backend(backend)
-    target = simulator.target(plans[0], options, len(plans))
+    target = simulator.target(plans, options)
     folders = run_folders(f"{circuit.name}-{backend}", seeds, out)
     for folder in folders:
         check_free(folder)
     total_s = plans[0].phases[-1].stop_s
-    announce(f"{circuit.name}: {total_s:g} s of simulated time, backend {backend} ({target}), {_seeds(seeds)}")
-    recorders, files = [], circuit.to_files("circuit")
-    text = files.pop("circuit.toml").decode()
-    if unresumable(backend, target) is None:
-        files[OPTIONS] = (json.dumps({"points": options.points}) + "\n").encode()
+    said = simulator.said(target, plans, options)
+    announce(f"{circuit.name}: {total_s:g} s of simulated time, backend {backend} ({said}), {_seeds(seeds)}")
+    recorders = []
     for index, (plan, folder) in enumerate(zip(plans, folders, strict=True)):
-        phases = tuple(phase_entry(phase) for phase in plan.phases)
-        learned = {one.name for phase in plan.phases for one in plan.modes[phase.mode].learners}
-        manifest = manifest_of(plan, backend=backend, target=target, phases=phases, learned=learned)
-        writer = RunWriter.create(folder, manifest, text, files)
+        progress_to = partial(_progress_of_one, progress, index, total_s, len(plans))
         recorders.append(
-            RunRecorder(plan, writer, lambda done, k=index: progress(k * total_s + done, len(plans) * total_s))
+            recorder_of(plan, folder, backend=backend, target=target, points=options.points, progress_to=progress_to)
         )
     carry_out(simulator, plans, recorders, options, announce)
     runs = [open_run(folder) for folder in folders]
@@ -134,6 +130,24 @@ def run_seeds(
         for record in runs:
             record.save_figures()
     return runs
+
+
+def _progress_of_one(progress: Progress, index: int, of_s: float, runs: int, done_s: float) -> None:
+    progress(index * of_s + done_s, runs * of_s)
+
+
+def recorder_of(
+    plan: Plan, folder: Path, *, backend: str, target: str, points: int, progress_to: Callable[[float], None]
+) -> RunRecorder:
+    """Make the run directory of a plan, and return what records into it; see `RunWriter.create`."""
+    files = plan.circuit.to_files("circuit")
+    text = files.pop("circuit.toml").decode()
+    if unresumable(backend, target) is None:
+        files[OPTIONS] = (json.dumps({"points": points}) + "\n").encode()
+    phases = tuple(phase_entry(phase) for phase in plan.phases)
+    learned = {one.name for phase in plan.phases for one in plan.modes[phase.mode].learners}
+    manifest = manifest_of(plan, backend=backend, target=target, phases=phases, learned=learned)
+    return RunRecorder(plan, RunWriter.create(folder, manifest, text, files), progress_to)
 
 
 def carry_out(
@@ -167,17 +181,27 @@ def run_folders(name: str, seeds: Sequence[int], out: Path | str | None) -> list
     RequestError
         If ``out`` is an empty name.
     """
-    if out is None:
-        base = Path("runs") / f"{name}-{_seeds(seeds).replace(' ', '-')}"
-        number, parent = 1, base
-        while not is_free(parent):
-            number += 1
-            parent = base.with_name(f"{base.name}-{number}")
-    elif not str(out).strip():
-        raise RequestError("--out: the name is empty. Give --out another directory.")
-    else:
-        parent = Path(out)
+    parent = out_folder(f"{name}-{_seeds(seeds).replace(' ', '-')}", out)
     return [parent] if len(seeds) == 1 else [parent / f"seed-{seed}" for seed in seeds]
+
+
+def out_folder(name: str, out: Path | str | None) -> Path:
+    """Return ``out``, or a free directory of that name in ``runs``.
+
+    Raises
+    ------
+    RequestError
+        If ``out`` is an empty name.
+    """
+    if out is not None:
+        if not str(out).strip():
+            raise RequestError("--out: the name is empty. Give --out another directory.")
+        return Path(out)
+    number, folder = 1, Path("runs") / name
+    while not is_free(folder):
+        number += 1
+        folder = folder.with_name(f"{name}-{number}")
+    return folder
 
 
 def phase_entry(phase: Phase) -> PhaseEntry:

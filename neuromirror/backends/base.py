@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -147,14 +148,42 @@ def check_options(options: Options, backend: str) -> None:
 class Backend(Protocol):
     """One way to run plans. Each backend module has a `backend` of this kind."""
 
-    def target(self, plan: Plan, options: Options, runs: int) -> str:
-        """Return the target that would be used for this plan, said aloud before the run."""
+    def target(self, plans: Sequence[Plan], options: Options, *, jobs: int = 1) -> str:
+        """Return the target that would be used for all of these plans, so many at a time."""
+        ...
+
+    def said(self, target: str, plans: Sequence[Plan], options: Options, *, jobs: int = 1) -> str:
+        """Return the target as it is said aloud before the runs."""
         ...
 
     def run(self, plans: list[Plan], recorders: list[Recorder], options: Options) -> None:
         """Run plans that differ in their seed only, each into its recorder."""
         ...
 
+
+class Program(Protocol):
+    """What has been compiled for several plans. It can be pickled, and runs in any process."""
+
+    def run(self, plan: Plan, recorder: Recorder) -> None:
+        """Run one of the plans into its recorder."""
+        ...
+
+
+@runtime_checkable
+class Compiles(Protocol):
+    """A backend that has a target, `COMPILED`, on which one program runs plans that differ in more than their seed."""
+
+    def key(self, plan: Plan, options: Options) -> str:
+        """Return what plans that one program can run have in common."""
+        ...
+
+    def builder(self, options: Options) -> AbstractContextManager[Callable[[Sequence[Plan]], Program]]:
+        """Give a function that builds the program of plans of one key; programs are gone at the end."""
+        ...
+
+
+COMPILED = "cpp_standalone"
+"""The target of backends that compile programs."""
 
 _MODULES = {
     "brian2": "neuromirror.backends.brian2.run",

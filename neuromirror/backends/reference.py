@@ -226,10 +226,13 @@ def _source(axons: Axons, i: int) -> int:
 
 
 class _Reference:
-    def target(self, plan: Plan, options: Options, runs: int) -> str:
+    def target(self, plans: Sequence[Plan], options: Options, *, jobs: int = 1) -> str:
         if options.target != "auto":
             raise RequestError(f"--target {options.target}: the reference backend has no targets. Leave it out.")
         return "numpy loops, float64"
+
+    def said(self, target: str, plans: Sequence[Plan], options: Options, *, jobs: int = 1) -> str:
+        return target
 
     def run(self, plans: list[Plan], recorders: list[Recorder], options: Options) -> None:
         for plan, recorder in zip(plans, recorders, strict=True):

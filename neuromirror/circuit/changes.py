@@ -32,7 +32,7 @@ def apply(tables: dict[str, Any], change: str, places: Places) -> None:
     if not equals or not name:
         raise RequestError(f'--set {change}: expected dotted.name=value, such as schedule.0.duration="5 s".')
     said = f"--set {change}"
-    put(tables, name, _value(value, said) if value.strip() else None, places, said)
+    put(tables, name, value_of(value, said) if value.strip() else None, places, said)
 
 
 def put(tables: dict[str, Any], name: str, value: Any, places: Places, said: str) -> KeyPath:
@@ -116,8 +116,14 @@ def _parent(tables: dict[str, Any], keys: list[str | int], places: Places, said:
     return here
 
 
-def _value(text: str, said: str) -> Any:
-    """Read a value as TOML; what is not TOML is a text without its quotes."""
+def value_of(text: str, said: str) -> Any:
+    """Read a value as TOML; what is not TOML is a text without its quotes.
+
+    Raises
+    ------
+    RequestError
+        If there are several; the message begins with what ``said`` calls the change.
+    """
     try:
         tables = tomllib.loads(f"value = {text}")
     except (tomllib.TOMLDecodeError, RecursionError, ValueError):

@@ -113,15 +113,34 @@ def paired_difference(a: ArrayLike, b: ArrayLike, confidence: float = 0.95) -> I
     -----
     Mean ± t·sd/√n, with t the quantile of Student's distribution of n − 1 degrees of freedom.
     """
-    from scipy.special import stdtrit
-
     a, b = _values(a, least=2), _values(b, least=2)
     if a.shape != b.shape:
         raise RequestError(f"{len(a)} values against {len(b)}: expected pairs, one of each seed.")
-    difference = a - b
-    half = stdtrit(len(a) - 1, 0.5 + _checked(confidence) / 2) * difference.std(ddof=1) / math.sqrt(len(a))
-    mean = float(difference.mean())
-    return Interval(estimate=mean, low=mean - float(half), high=mean + float(half), confidence=confidence)
+    return mean_interval(a - b, confidence)
+
+
+def mean_interval(x: ArrayLike, confidence: float = 0.95) -> Interval:
+    """Return the mean with Student's t interval: mean ± t·sd/√n, as for normal values.
+
+    Parameters
+    ----------
+    x : array, shape (n,)
+        Independent values, at least one; of one the interval runs from −inf to inf.
+    confidence : float
+        Between 0 and 1.
+
+    Raises
+    ------
+    RequestError
+        If there are no values, or some are not finite, or the confidence is out of range.
+    """
+    from scipy.special import stdtrit
+
+    values, middle = _values(x, least=1), 0.5 + _checked(confidence) / 2
+    mean, half = float(values.mean()), math.inf
+    if len(values) > 1:
+        half = float(stdtrit(len(values) - 1, middle) * values.std(ddof=1) / math.sqrt(len(values)))
+    return Interval(estimate=mean, low=mean - half, high=mean + half, confidence=confidence)
 
 
 def over_seeds(x: ArrayLike, confidence: float = 0.95) -> SeedSummary:

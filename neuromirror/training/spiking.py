@@ -116,7 +116,7 @@ def train_spiking_seeds(
         check_free(folder)
     options = Options(target=target, points=len(training.phases), population=training.roles.output)
     simulator = load_backend("brian2")
-    target = simulator.target(plans[0], options, len(plans))
+    target = simulator.target(plans, options)
     announce(f"{said_of(training)}; brian2 ({target}), {len(plans)} seed{'' if len(plans) == 1 else 's'}")
     total_s = plans[0].phases[-1].stop_s
     recorders = [

@@ -21,11 +21,12 @@ import pytest
 
 import neuromirror as nm
 from neuromirror import recorder
-from neuromirror.backends.base import Options
+from neuromirror.backends.base import Options, Snapshot, load_backend
 from neuromirror.backends.brian2 import here
 from neuromirror.backends.brian2.here import RunHere
 from neuromirror.cli import main
 from neuromirror.errors import RequestError, RunError, UnsupportedError
+from neuromirror.plan import make_plan
 from neuromirror.record import checkpoint, parts
 from neuromirror.recorder import RunRecorder
 
@@ -134,6 +135,34 @@ def test_a_run_in_many_stretches_is_that_in_one(whole: Path, tmp_path: Path, mon
         assert np.array_equal(found.t_s, expected.t_s)
         assert np.array_equal(found.cell, expected.cell)
     assert (whole / "metrics.jsonl").read_bytes() == (tmp_path / "one" / "metrics.jsonl").read_bytes()
+
+
+class Listening:
+    """A recorder that notes which spikes of a population it has been given by each snapshot."""
+
+    def __init__(self) -> None:
+        self.ticks = np.zeros(0, np.int64)
+        self.by_snapshot: list[tuple[float, int]] = []
+
+    def snapshot(self, snapshot: Snapshot, *, keep_arrays: bool) -> None:
+        self.by_snapshot.append((snapshot.t_s, len(self.ticks)))
+
+    def spikes(self, population: str, ticks: np.ndarray, cells: np.ndarray) -> None:
+        if population == "y0":
+            self.ticks = np.concatenate([self.ticks, ticks])
+
+    def progress(self, done_s: float) -> None:
+        pass
+
+
+@pytest.mark.parametrize("target", ["numpy", "cpp_standalone"])
+def test_spikes_come_before_the_snapshots_of_their_time(target: str) -> None:
+    plan, heard = make_plan(nm.load("figure1", CHANGES), 3, "brian2"), Listening()
+    load_backend("brian2").run([plan], [heard], Options(target=target, points=5))
+    assert len(heard.by_snapshot) > 4
+    assert (np.diff(heard.ticks) >= 0).all()
+    for t_s, given in heard.by_snapshot:
+        assert given >= np.sum(heard.ticks < round(t_s / plan.description.time.dt.s))
 
 
 def test_memory_holds_what_came_since_the_last_boundary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,7 +39,9 @@ def test_spikes_are_written_while_the_program_runs(tmp_path: Path, monkeypatch: 
 
     def spikes(self: RunRecorder, population: str, ticks: np.ndarray, cells: np.ndarray) -> None:
         meanwhile[0] += threading.current_thread() is not threading.main_thread()
-        files[0] = max(files[0], *(int(path.stem[7:]) for path in tmp_path.glob("neuromirror-*/results_0/stream-*")))
+        files[0] = max(
+            files[0], *(int(path.stem[7:]) for path in tmp_path.glob("neuromirror-*/program_*/results_*/stream-*"))
+        )
         before(self, population, ticks, cells)
 
     monkeypatch.setattr(RunRecorder, "spikes", spikes)

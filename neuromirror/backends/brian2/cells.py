@@ -9,7 +9,7 @@ import brian2 as b2
 import numpy as np
 
 from neuromirror import seeds
-from neuromirror.backends.brian2.equations import refractory_period_s
+from neuromirror.backends.brian2.equations import GATE_SILENT, GATE_TAU_S, refractory_period_s
 from neuromirror.backends.brian2.layout import Layout
 from neuromirror.backends.brian2.own_cells import OwnCells, own_constants
 from neuromirror.circuit.cells import cells_of
@@ -37,12 +37,17 @@ def cell_values(layout: Layout, plan: Plan) -> dict[str, Any]:
     constants: dict[str, Any] = {
         **values,
         "v": values["v_reset"] + start * (values["v_threshold"] - values["v_reset"]),
+        "nominal": np.full(layout.size, plan.beta),
+        "gate_silent": np.full(layout.size, GATE_SILENT * plan.beta),
+        "gate_kick": np.full(layout.size, 1 / (GATE_TAU_S * plan.unit_Hz)),
         "gain": np.ones(layout.size),
         "beta": np.full(layout.size, plan.beta),
         "error_beta": np.full(layout.size, plan.beta),
         "signal": np.full(layout.size, plan.beta),
         "gate_trace": np.full(layout.size, plan.beta),
     }
+    if layout.grid.turning:
+        constants["memory"] = np.full(layout.size, plan.beta)
     for k in range(len(layout.scheduled)):
         constants[f"beta_{k}"] = constants[f"error_beta_{k}"] = np.full(layout.size, plan.beta)
     biases = np.zeros(layout.size)

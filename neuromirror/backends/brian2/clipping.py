@@ -18,7 +18,8 @@ def clipped_share(layout: Layout, mode: ModePlan, counts: FloatArray, windows: i
     counts : float array (cells,)
         How many such windows every cell has had; see `neuromirror.backends.brian2.equations.CELLS`.
     windows : int
-        Of how many.
+        Of how many. Of those in which cells take turns each half counts, and each cell once, under its forward
+        population.
 
     Returns
     -------
@@ -27,5 +28,6 @@ def clipped_share(layout: Layout, mode: ModePlan, counts: FloatArray, windows: i
     """
     if windows == 0:
         return {}
-    names = sorted(name for name in layout.plan.sizes if name not in mode.drives)
-    return {"clipped": {name: float(counts[layout.cells(name)].mean()) / windows for name in names}}
+    parts = len(layout.grid.parts(mode.name))
+    names = sorted(n for n in layout.plan.sizes if n not in mode.drives and not (parts > 1 and layout.shared(n)))
+    return {"clipped": {name: float(counts[layout.cells(name)].mean()) / (parts * windows) for name in names}}

@@ -24,6 +24,9 @@ refractory_period : second (constant)
 default_bias : 1 (constant)
 unit_current : 1 (constant)
 jump : 1 (constant)
+nominal : 1 (constant)
+gate_silent : 1 (constant)
+gate_kick : 1 (constant)
 membrane_decay : 1 (constant)
 membrane_kick : 1 (constant)
 synaptic_decay : 1 (constant)
@@ -46,7 +49,6 @@ b : 1
 cancel : 1
 asked : 1
 clipped : 1
-error = error_trace - error_beta : 1
 mode_now : 1 (shared)
 signal_decay : 1 (shared)
 signal_kick : 1 (shared)
@@ -58,7 +60,9 @@ unit, and ``jump`` is what a spike adds to the ``synaptic`` current through a we
 shifts the rate by one unit too. ``gain`` is φ' where a gate acts. ``cancel`` is what the synaptic input is expected to
 be, and is taken away from it: its mean (W(y − β) of eq. 13), or the target of a comparison. ``asked`` adds up what the
 membrane tends to over the steps of a window, and ``clipped`` the windows in which its mean asks for a rate below zero,
-as the linear response at β has it. ``synaptic_share`` is the mean over a step of a current that decays in it.
+as the linear response at β has it; ``nominal`` is β, ``gate_silent`` the trace below which a gate takes a cell for
+silent, and ``gate_kick`` what a spike adds to it. They are variables, not numbers in the code, so that circuits which
+differ in them only run as one program. ``synaptic_share`` is the mean over a step of a current that decays in it.
 """
 
 RESET = """
@@ -74,6 +78,9 @@ def refractory_period_s(cell: Cell, dt_s: float) -> float:
     """
     return round(cell.refractory.s / dt_s) * dt_s + dt_s if cell.refractory.s else 0.0
 
+
+GATE_TAU_S = 0.05
+"""Time constant by which a gate knows a silent forward cell, in seconds."""
 
 GATE_SILENT = 0.05
 """A forward cell counts as silent (φ' = 0) below this share of β; its trace gets there 3 time constants after its last

@@ -18,9 +18,9 @@ Cells = NDArray[np.int32]
 class Losses:
     """Half the squared output error of every window that has ended.
 
-    The output of a cell is its number of spikes in the window, as a rate in units of ``code.unit``, so the loss holds
-    the variance of counts as well. In push-pull errors are those of units, the difference of two cells. Phases whose
-    mode compares nothing have no losses.
+    The output of a cell is its number of spikes in the window, or in the half in which it carries y, as a rate in units
+    of ``code.unit``, so the loss holds the variance of counts as well. In push-pull errors are those of units, the
+    difference of two cells. Phases whose mode compares nothing have no losses.
 
     Parameters
     ----------
@@ -69,8 +69,10 @@ class Losses:
         if stop <= first:
             return
         phase = self._plan.phases[self._phase]
-        window = (self._steps - grid.first_tick[self._phase] * grid.tick_steps) // grid.window_steps[phase.mode]
-        inside, self._windows = (window >= first) & (window < stop), stop
+        width = grid.window_steps[phase.mode]
+        window, step = np.divmod(self._steps - grid.first_tick[self._phase] * grid.tick_steps, width)
+        forward = step < grid.parts(phase.mode)[0].share * width
+        inside, self._windows = (window >= first) & (window < stop) & forward, stop
         if self._compares[self._phase]:
             found = self._of_windows(first, stop, window[inside], self._cells[inside])
             before = self._found.get(self._phase, np.zeros(0))
@@ -82,9 +84,10 @@ class Losses:
         layout, plan, phase = self._layout, self._plan, self._plan.phases[self._phase]
         counts = np.zeros((stop - first, layout.size))
         np.add.at(counts, (window - first, cells), 1.0)
-        rates = counts / (phase.window_s * plan.unit_Hz)
-        row = self._first_row + first
-        targets = self._expected[row : row + stop - first]
+        parts = layout.grid.parts(phase.mode)
+        rates = counts / (parts[0].share * phase.window_s * plan.unit_Hz)
+        row = self._first_row + first * len(parts)
+        targets = self._expected[row : row + (stop - first) * len(parts)][len(parts) - 1 :: len(parts)]
         compared = plan.modes[phase.mode].compare.items()
         errors = [plan.coding.values(rates[:, layout.cells(y)] - targets[:, layout.cells(d)]) for d, y in compared]
         return sum((0.5 * (error**2).sum(axis=1) for error in errors), np.zeros(stop - first))
@@ -92,9 +95,9 @@ class Losses:
     @property
     def _first_row(self) -> int:
         """The row of the targets that is of the present phase's first example."""
-        before = self._plan.phases[: self._phase]
-        shown = [self._plan.modes[phase.mode] for phase in before]
-        return 1 + sum(p.examples for p, mode in zip(before, shown, strict=True) if mode.inputs or mode.compare)
+        parts, modes = self._layout.grid.parts, self._plan.modes
+        shown = [p for p in self._plan.phases[: self._phase] if modes[p.mode].inputs or modes[p.mode].compare]
+        return 1 + sum(phase.examples * len(parts(phase.mode)) for phase in shown)
 
     def take(self, phase: int, windows: int) -> dict[str, float]:
         """Return the mean over the next so many windows of a phase, for the metrics; nothing where there are none."""

@@ -144,10 +144,10 @@ class Noises:
         by_mode: dict[str, dict[str, float]] = {mode: {} for mode in self.layout.scheduled}
         for (mode, population), value in values.items():
             by_mode[mode][population] = value
-        return self.layout.per_cell(by_mode)
+        return self.layout.per_cell([by_mode[part.mode] for part in self.layout.parts])
 
     def _burst_tables(self, burst: Burst) -> dict[str, FloatArray]:
-        """Return what bursts when, (rows,) each, and the places of cells by round, (rounds, cells)."""
+        """Return what bursts when and how far, (rows,) each, and the places of cells by round, (rounds, cells)."""
         grid = self.layout.grid
         code = burst_code(self.plan, burst.population, burst.noise)
         ticks, windows = windows_of(grid, burst.mode)
@@ -156,6 +156,7 @@ class Noises:
         for name in ("round", "group", "pattern", "sign"):
             tables[f"burst_{burst.number}_{name}"] = table = np.zeros(grid.rows)
             table[ticks] = getattr(slots, name)
+        tables[f"burst_{burst.number}_sign"] *= burst.noise.amplitude or 0.0
         outside = -float(code.at_once)  # the place of cells of other populations: in no group
         rounds = 1 + int(slots.round.max(initial=0))
         tables[f"places_{burst.number}"] = places = np.full((rounds, self.layout.size), outside)
@@ -186,7 +187,7 @@ def _bursting(burst: Burst) -> str:
     sign = f"(1 - 2*(({' + '.join(bits)}) % 2))" if bits else "1"
     return (
         f"seat_{k} = places_{k}({label}_round(t)*second, i) - {at_once}*{label}_group(t)\n"
-        f"burst += {burst.noise.amplitude!r}*{label}_sign(t)*int(seat_{k} >= 0)*int(seat_{k} < {at_once})*{sign}\n"
+        f"burst += {label}_sign(t)*int(seat_{k} >= 0)*int(seat_{k} < {at_once})*{sign}\n"
     )
 
 

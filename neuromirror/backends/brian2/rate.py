@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -128,10 +128,13 @@ def _set(network: RateNetwork, variable: str, values: Mapping[str, FloatArray], 
 
 
 class _Brian2Rate:
-    def target(self, plan: Plan, options: Options, runs: int) -> str:
+    def target(self, plans: Sequence[Plan], options: Options, *, jobs: int = 1) -> str:
         if options.target not in ("auto", TARGET):
             raise RequestError(f"--target {options.target}: brian2-rate has {TARGET} only. Leave it out.")
         return f"{TARGET}, float64"
+
+    def said(self, target: str, plans: Sequence[Plan], options: Options, *, jobs: int = 1) -> str:
+        return target
 
     def run(self, plans: list[Plan], recorders: list[Recorder], options: Options) -> None:
         with errors_of_brian2():

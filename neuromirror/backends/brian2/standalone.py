@@ -12,11 +12,11 @@ import shlex
 import shutil
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import brian2 as b2
+import numpy as np
 
 from neuromirror.errors import RunError
 
@@ -94,31 +94,38 @@ def _build_apart(directory: Path, said: str) -> None:
         )
 
 
-def execute(arguments: dict[Any, Any], *, directory: Path, seed: int, results: str, watch: Callable[[], None]) -> None:
-    """Run the program with values and a seed of its own.
+def execute(values: Mapping[str, np.ndarray], *, results: Path, seed: int, watch: Callable[[], None]) -> None:
+    """Run a program with values and a seed of its own.
 
     Parameters
     ----------
-    arguments : dict
-        Values for Brian2's ``run_args``: variables and TimedArrays.
-    directory : Path
-        Where the program was built.
+    values : mapping of str to array
+        Of variables and tables, by the names that the program knows them by, such as ``"cells.v"``.
+    results : Path
+        Directory for the results, in that where the program was built; values are written there too.
     seed : int
         Of the program's random numbers.
-    results : str
-        Directory for the results, relative to the program's.
     watch : callable
         Looks at what the program has written: now and then while it runs, in a thread of its own, and once at its end.
         What it raises is raised when the program has ended.
     """
     os.environ[SEED_VARIABLE] = str(seed)
     watcher = _Watcher(watch)
+    given = [f"{name}={_argument(array, results / f'given_{k}')}" for k, (name, array) in enumerate(values.items())]
     watcher.start()
     try:
-        b2.device.run(results_directory=results, with_output=False, run_args=arguments)
+        b2.device.run(str(results.parent), results_directory=results.name, with_output=False, run_args=given)
     finally:
         del os.environ[SEED_VARIABLE]
         watcher.end()
+
+
+def _argument(array: np.ndarray, file: Path) -> str:
+    """Return an array as a program takes it: a number itself, or the name of a file that is written."""
+    if array.size == 1:
+        return repr(array.item())
+    array.tofile(file)
+    return str(file.absolute())
 
 
 class _Watcher(threading.Thread):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -122,8 +122,11 @@ def _numpy(tensor: Tensor) -> FloatArray:
 
 
 class _Torch:
-    def target(self, plan: Plan, options: Options, runs: int) -> str:
+    def target(self, plans: Sequence[Plan], options: Options, *, jobs: int = 1) -> str:
         return f"{_device(options)}, {options.dtype}"
+
+    def said(self, target: str, plans: Sequence[Plan], options: Options, *, jobs: int = 1) -> str:
+        return target
 
     def run(self, plans: list[Plan], recorders: list[Recorder], options: Options) -> None:
         torch.use_deterministic_algorithms(True)
