@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 
+from neuromirror.circuit.axons import all_roles
 from neuromirror.circuit.checks import COMPARE
 from neuromirror.circuit.description import Description, Mode, Projection
 from neuromirror.errors import RequestError
@@ -36,10 +37,10 @@ def permuted(description: Description) -> Description:
     Raises
     ------
     RequestError
-        If a drive projection is permuted already.
+        If a drive projection is permuted already, or gates in some modes.
     """
     changed = {}
-    for name, p in _drives(description).items():
+    for name, p in _drives(description, "permuted").items():
         if p.permutation is not None:
             raise RequestError(f"method 'permuted': {name} is permuted already. Take its permutation out.")
         units = math.prod(description.populations[p.target].shape)
@@ -55,9 +56,9 @@ def shifted(description: Description) -> Description:
     Raises
     ------
     RequestError
-        If ``time.settle`` is 0.
+        If ``time.settle`` is 0, or a drive projection gates in some modes.
     """
-    settle, drives = description.time.settle, _drives(description)
+    settle, drives = description.time.settle, _drives(description, "shifted")
     if not settle.s:
         raise RequestError("method 'shifted': the shift is that of time.settle, which is 0 s. Give it 100 ms.")
     lowest = min((description.populations[p.target].layer for p in drives.values()), default=0)
@@ -68,5 +69,13 @@ def shifted(description: Description) -> Description:
     return description.model_copy(update={"projections": {**description.projections, **changed}})
 
 
-def _drives(description: Description) -> dict[str, Projection]:
-    return {name: p for name, p in description.projections.items() if p.role == "drive"}
+def _drives(description: Description, method: str) -> dict[str, Projection]:
+    """Return the axons that drive feedback cells in some mode."""
+    drives = {name: p for name, p in description.projections.items() if "drive" in all_roles(p)}
+    for name, p in drives.items():
+        if len(all_roles(p)) > 1:
+            raise RequestError(
+                f"method '{method}': {name} drives in some modes and gates in others, and a sham of what it drives "
+                'would change its gates too. Give the file two sets of axons: cross = "two" in [feedback].'
+            )
+    return drives

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from neuromirror.circuit.axons import in_role
 from neuromirror.circuit.checks.context import Context, Path
 from neuromirror.circuit.description import Description, Mode
 from neuromirror.errors import Problem
@@ -18,13 +19,11 @@ def timeless_problems(description: Description, locate: Locate) -> list[Problem]
     difference of half of ``time.settle`` or more is meant.
     """
     c = Context(description, locate, set())
-    return [problem for mode in description.modes.values() for problem in _shifted(c, mode)]
+    return [problem for name, mode in description.modes.items() for problem in _shifted(c, name, mode)]
 
 
-def _shifted(c: Context, mode: Mode) -> Iterator[Problem]:
-    drives = {
-        p.target: (name, p.delay) for name in mode.on if (p := c.circuit.projections.get(name)) and p.role == "drive"
-    }
+def _shifted(c: Context, mode_name: str, mode: Mode) -> Iterator[Problem]:
+    drives = {p.target: (name, p.delay) for name, p in in_role(c.circuit, mode_name, mode, "drive").items()}
     for learner in mode.learn:
         projection = c.circuit.projections.get(learner)
         if projection is None or not {projection.source, projection.target} <= drives.keys():

@@ -7,10 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import neuromirror as nm
 from neuromirror import seeds
 from neuromirror.backends.base import Options
+from neuromirror.backends.brian2.layout import Layout
 from neuromirror.backends.stimulus import Stimulus
 from neuromirror.measure import angle_deg
 from neuromirror.plan import make_plan
@@ -86,10 +89,15 @@ def test_what_is_learned_follows_from_the_spikes(target: str, estimated: bool, t
 
 
 @TARGETS
-def test_sleep_and_wake_have_baselines_and_weights_of_their_own(target: str, tmp_path: Path) -> None:
-    """Asleep nothing takes turns: B is what a night after no day would make of the same spikes. W sleeps, B wakes."""
+@pytest.mark.parametrize("upper", ["post", "cross"])
+def test_sleep_and_wake_have_baselines_and_weights_of_their_own(target: str, upper: str, tmp_path: Path) -> None:
+    """Asleep nothing takes turns: B is what a night after no day would make of the same spikes.
+
+    What drives a cell asleep, ``cross``, is its own signal.
+    """
     steps = [{"mode": "engaged", "duration": "0.5 s"}, {"mode": "mirror", "duration": "0.5 s"}]
     values = {"rules.mirror.updater": {"rate": 0.01, "decay": 0.5}, "time.settle": "0 s"}
+    values["rules.mirror.drive"] = f"({upper} - beta_post)*(pre - beta_pre)"
     circuit = awake("1 s", **values, schedule=[*steps, {"mode": "engaged", "duration": "0.5 s"}])
     run = nm.run(circuit, seed=4, target=target, points=3, out=tmp_path / "run", figures=False)
     start, evening, morning, end = run.weight_steps()
@@ -217,11 +225,26 @@ def test_pairs_in_push_pull_take_turns(tmp_path: Path) -> None:
         assert run.weights("W1").min() >= 0
 
 
-@pytest.mark.parametrize("window", ["1 ms", "99 ms", "100 ms"])
-def test_windows_of_any_length_have_halves(window: str, tmp_path: Path) -> None:
-    """Beside others, whose windows are no multiples of half of theirs; all examples are there, and none is lost."""
-    steps = [{"mode": "engaged", "examples": 7}, {"mode": "mirror", "examples": 3}, {"mode": "engaged", "examples": 4}]
-    circuit = awake("1 s", **{"modes.engaged.window": window, "time.settle": "0 s"}, schedule=steps)
-    run = nm.run(circuit, seed=1, target="numpy", points=2, out=tmp_path / "run", figures=False)
-    assert list(run.metrics())[-1]["examples"] == 14
-    assert np.abs(learned(run, "W1")).max() > 0
+lengths = st.lists(st.tuples(st.sampled_from(["mirror", "engaged"]), st.integers(1, 9)), min_size=1, max_size=5)
+
+
+@settings(deadline=None, max_examples=50)
+@given(half=st.integers(1, 60), whole=st.integers(1, 60), steps=lengths)
+def test_halves_are_of_whole_ticks(half: int, whole: int, steps: list[tuple[str, int]]) -> None:
+    """Each tick belongs to one part; windows of several lengths follow one another without a gap."""
+    windows = {"engaged": 2 * half, "mirror": whole}
+    values = {f"modes.{mode}.window": f"{count * 500} us" for mode, count in windows.items()}
+    schedule = [{"mode": mode, "examples": examples} for mode, examples in steps]
+    grid = Layout(make_plan(awake("1 s", **values, schedule=schedule), 0, "brian2"), DT_S).grid
+    expected = []
+    for mode, examples in steps:
+        parts = (
+            [("engaged", "y", half), ("engaged", "delta", half)] if mode == "engaged" else [("mirror", "both", whole)]
+        )
+        expected += [(mode, carries) for mode, carries, count in parts * examples for _ in range(count)]
+    found = [(part.mode, part.carries) for part in grid.part_of_tick[: grid.ticks] for _ in range(grid.tick_steps)]
+    assert found == expected
+    for found_windows in grid.windows:
+        before = half // grid.tick_steps if found_windows.mode == "engaged" else 0
+        halves = (found_windows.ends - before).tolist() if before else []
+        assert found_windows.halves.tolist() == halves
