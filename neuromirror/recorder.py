@@ -17,6 +17,7 @@ from neuromirror.plan import Plan
 from neuromirror.record import checkpoint
 from neuromirror.record.activity import SpikeCounts, mean_rates_Hz
 from neuromirror.record.checkpoint import Checkpoint
+from neuromirror.record.parts import SpikeParts
 from neuromirror.record.store import RunWriter
 
 CHECKPOINT_S = 10.0
@@ -44,6 +45,7 @@ class RunRecorder:
     def __post_init__(self) -> None:
         spiking = self.writer.manifest.dt_s is not None
         self.activity = SpikeCounts(self.writer.manifest) if spiking else None
+        self._parts = SpikeParts(self.writer)
         self._next_s = time.perf_counter() + CHECKPOINT_S
 
     def snapshot(self, snapshot: Snapshot, *, keep_arrays: bool) -> None:
@@ -114,7 +116,7 @@ class RunRecorder:
         """Write spikes of one population."""
         assert self.activity is not None, "a backend that spikes has a time step"
         self.activity.add(population, ticks)
-        self.writer.spikes(population, ticks, cells)
+        self._parts.add(population, ticks, cells)
 
     def progress(self, done_s: float) -> None:
         """Pass on how far the run is."""
@@ -138,6 +140,7 @@ class RunRecorder:
             "last": {"phase": self.last.phase, "examples": self.last.examples, "t_s": self.last.t_s},
         }
         arrays = {f"backend/{name}": array for name, array in state().items()}
+        arrays |= {f"spikes/{name}": array for name, array in self._parts.state().items()}
         arrays |= {f"last/{name}": array for name, array in self.last.arrays.items()}
         checkpoint.save(self.writer.path, Checkpoint(facts=facts, arrays=arrays))
         ended_s = time.perf_counter()
@@ -154,6 +157,7 @@ class RunRecorder:
         if self.activity is not None:
             self.activity.by_mode = facts["spikes"]
         self.last = Snapshot(**facts["last"], arrays=found.part("last"))
+        self._parts.restore(found.part("spikes"))
         self.begun = found.part("backend")
 
     # ---- how it ends -------------------------------------------------------------------------------------------------
@@ -182,6 +186,7 @@ class RunRecorder:
         if self.last is None:
             self.writer.discard()
             return
+        self._parts.close()
         self.writer.timings({"wall_s": wall_s})
         if self.complete:
             self.writer.finish(self.summary())

@@ -49,7 +49,10 @@ class Recorder(Protocol):
         ...
 
     def spikes(self, population: str, ticks: NDArray[np.int64], cells: NDArray[np.int32]) -> None:
-        """Take spikes: time steps from the start of the run, and cells of the population."""
+        """Take the next spikes: time steps from the start of the run, and cells of the population.
+
+        They come before the snapshots of their time.
+        """
         ...
 
     def progress(self, done_s: float) -> None:

@@ -21,12 +21,14 @@ import pytest
 
 import neuromirror as nm
 from neuromirror import recorder
-from neuromirror.backends.base import Options
-from neuromirror.backends.brian2 import harvest, here
+from neuromirror.backends.base import Options, Snapshot, load_backend
+from neuromirror.backends.brian2 import here
 from neuromirror.backends.brian2.here import RunHere
 from neuromirror.cli import main
 from neuromirror.errors import RequestError, RunError, UnsupportedError
-from neuromirror.record import checkpoint
+from neuromirror.plan import make_plan
+from neuromirror.record import checkpoint, parts
+from neuromirror.recorder import RunRecorder
 
 ROOT = Path(__file__).resolve().parents[2]
 CHANGES = [
@@ -35,7 +37,7 @@ CHANGES = [
     'projections.W1.delay="3 ms"',
     'code.estimate={ tau = "1 s" }',
 ]
-SHORT_PARTS = 40
+SHORT_PARTS = 20
 """Spikes to a part, so that a run has several."""
 
 
@@ -60,7 +62,7 @@ def assert_same(folder: Path, other: Path) -> None:
 
 @pytest.fixture(autouse=True)
 def short_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(harvest, "PART_SPIKES", SHORT_PARTS)
+    monkeypatch.setattr(parts, "PART_SPIKES", SHORT_PARTS)
 
 
 @pytest.fixture(autouse=True)
@@ -84,7 +86,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that was not cut short."""
     folder = tmp_path_factory.mktemp("whole") / "run"
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(harvest, "PART_SPIKES", SHORT_PARTS)
+        patched.setattr(parts, "PART_SPIKES", SHORT_PARTS)
         begin(folder)
     return folder
 
@@ -119,7 +121,7 @@ def cut(
 
 def test_a_run_in_many_stretches_is_that_in_one(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Boundaries come at every tick, or not before the last snapshots; parts are longer, which changes their files."""
-    monkeypatch.setattr(harvest, "PART_SPIKES", 2**17)
+    monkeypatch.setattr(parts, "PART_SPIKES", 2**17)
     for name, ticks in (("many", 1), ("one", None)):
         found = (lambda *_: 1) if ticks else (lambda layout, snapshot: layout.grid.ticks)
         monkeypatch.setattr(here, "boundary_ticks", found)
@@ -135,6 +137,34 @@ def test_a_run_in_many_stretches_is_that_in_one(whole: Path, tmp_path: Path, mon
     assert (whole / "metrics.jsonl").read_bytes() == (tmp_path / "one" / "metrics.jsonl").read_bytes()
 
 
+class Listening:
+    """A recorder that notes which spikes of a population it has been given by each snapshot."""
+
+    def __init__(self) -> None:
+        self.ticks = np.zeros(0, np.int64)
+        self.by_snapshot: list[tuple[float, int]] = []
+
+    def snapshot(self, snapshot: Snapshot, *, keep_arrays: bool) -> None:
+        self.by_snapshot.append((snapshot.t_s, len(self.ticks)))
+
+    def spikes(self, population: str, ticks: np.ndarray, cells: np.ndarray) -> None:
+        if population == "y0":
+            self.ticks = np.concatenate([self.ticks, ticks])
+
+    def progress(self, done_s: float) -> None:
+        pass
+
+
+@pytest.mark.parametrize("target", ["numpy", "cpp_standalone"])
+def test_spikes_come_before_the_snapshots_of_their_time(target: str) -> None:
+    plan, heard = make_plan(nm.load("figure1", CHANGES), 3, "brian2"), Listening()
+    load_backend("brian2").run([plan], [heard], Options(target=target, points=5))
+    assert len(heard.by_snapshot) > 4
+    assert (np.diff(heard.ticks) >= 0).all()
+    for t_s, given in heard.by_snapshot:
+        assert given >= np.sum(heard.ticks < round(t_s / plan.description.time.dt.s))
+
+
 def test_memory_holds_what_came_since_the_last_boundary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     held: list[int] = []
     before = RunHere._at_boundary
@@ -143,7 +173,8 @@ def test_memory_holds_what_came_since_the_last_boundary(tmp_path: Path, monkeypa
         held.append(len(self.spiking.spikes.t) + len(self.spiking.clipped.t))
         before(self)
         assert len(self.spiking.spikes.t) == len(self.spiking.clipped.t) == 0
-        assert sum(map(len, self.harvest._steps)) < SHORT_PARTS
+        assert isinstance(self.recorder, RunRecorder)
+        assert all(len(held) < SHORT_PARTS for held in self.recorder._parts.state().values())
 
     monkeypatch.setattr(RunHere, "_at_boundary", watched)
     begin(tmp_path / "run")
@@ -235,8 +266,8 @@ def test_checkpoints_cost_a_small_share_of_the_time(tmp_path: Path, monkeypatch:
 
 
 LIFE = (
-    "import sys; from neuromirror import recorder; from neuromirror.backends.brian2 import harvest;"
-    f"recorder.CHECKPOINT_S = 0.05; recorder.CHECKPOINT_SHARE = 1.0; harvest.PART_SPIKES = {SHORT_PARTS};"
+    "import sys; from neuromirror import recorder; from neuromirror.record import parts;"
+    f"recorder.CHECKPOINT_S = 0.05; recorder.CHECKPOINT_SHARE = 1.0; parts.PART_SPIKES = {SHORT_PARTS};"
     "from neuromirror.cli import main; main()"
 )
 """The command, with checkpoints that come often."""
@@ -291,7 +322,7 @@ def test_cython_draws_the_same_numbers_in_stretches(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(here, "drop_numbers_drawn_ahead", lambda: None)
     begin(tmp_path / "many", "cython")
     monkeypatch.setattr(here, "boundary_ticks", lambda layout, snapshot: layout.grid.ticks)
-    monkeypatch.setattr(harvest, "PART_SPIKES", SHORT_PARTS)
+    monkeypatch.setattr(parts, "PART_SPIKES", SHORT_PARTS)
     begin(tmp_path / "one", "cython")
     for name in ("metrics.jsonl", *(f"weights/{step:010d}/B.safetensors" for step in (0, 80, 90, 130))):
         found = (tmp_path / "many" / name, tmp_path / "one" / name)

@@ -10,11 +10,12 @@ import pytest
 from test_resumed_runs import assert_same
 
 import neuromirror as nm
-from neuromirror.backends.brian2 import harvest, standalone, stream
+from neuromirror.backends.brian2 import standalone, stream
 from neuromirror.errors import DivergenceError
+from neuromirror.record import parts
 from neuromirror.recorder import RunRecorder
 
-LONG = ['schedule=[{mode="mirror", duration="100 s"}, {mode="engaged", duration="100 s"}]']
+LONG = ['schedule=[{mode="mirror", duration="30 s"}, {mode="engaged", duration="30 s"}]']
 
 
 def run(folder: Path) -> nm.Run:
@@ -29,16 +30,18 @@ def test_spikes_are_written_while_the_program_runs(tmp_path: Path, monkeypatch: 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
-    monkeypatch.setattr(harvest, "PART_SPIKES", 2000)
+    monkeypatch.setattr(parts, "PART_SPIKES", 500)
     monkeypatch.setattr(standalone, "WATCH_S", 60.0)
     run(tmp_path / "at_once")
     monkeypatch.setattr(standalone, "WATCH_S", 0.01)
-    monkeypatch.setattr(stream, "FILE_BYTES", 100_000)
+    monkeypatch.setattr(stream, "FILE_BYTES", 30_000)
     meanwhile, files, before = [0], [0], RunRecorder.spikes
 
     def spikes(self: RunRecorder, population: str, ticks: np.ndarray, cells: np.ndarray) -> None:
         meanwhile[0] += threading.current_thread() is not threading.main_thread()
-        files[0] = max(files[0], *(int(path.stem[7:]) for path in tmp_path.glob("neuromirror-*/program_*/results_*/stream-*")))
+        files[0] = max(
+            files[0], *(int(path.stem[7:]) for path in tmp_path.glob("neuromirror-*/program_*/results_*/stream-*"))
+        )
         before(self, population, ticks, cells)
 
     monkeypatch.setattr(RunRecorder, "spikes", spikes)
@@ -52,7 +55,7 @@ def test_weights_that_run_away_are_an_error_and_not_one_of_a_thread(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(standalone, "WATCH_S", 0.01)
-    changes = [*LONG, "rules.mirror.updater={rate=1e200, decay=0.0}"]
+    changes = [*LONG, "rules.mirror.drive=exp(1000*pre)*post"]
     with pytest.raises(DivergenceError, match=r"B1 is no longer finite after .* in mirror mode"):
         nm.run(nm.load("figure1", changes), target="cpp_standalone", out=tmp_path / "run", figures=False)
     assert not nm.open_run(tmp_path / "run").manifest.complete

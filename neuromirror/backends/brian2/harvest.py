@@ -1,8 +1,4 @@
-"""Hands what a spiking run brings forth to its recorder, piece by piece, so that memory holds little of it.
-
-Spikes are handed over in parts. Where parts end depends on the spikes alone, not on how fast they came, so that the
-same run has the same files.
-"""
+"""Hands what a spiking run brings forth to its recorder, piece by piece, so that memory holds little of it."""
 
 from __future__ import annotations
 
@@ -15,19 +11,14 @@ from numpy.typing import NDArray
 from neuromirror.backends.base import Recorder, Snapshot, State
 from neuromirror.backends.brian2.clipping import clipped_share
 from neuromirror.backends.brian2.layout import Layout
-from neuromirror.backends.brian2.losses import Cells, Losses, Steps
+from neuromirror.backends.brian2.losses import Cells, Losses
+from neuromirror.backends.brian2.network import BIASES, SpikingNetwork
 from neuromirror.plan import FloatArray, Plan, transport
 
 BOUNDARY_STEPS = 2048
 """The most time steps between two boundaries: a Ctrl-C waits for the next."""
 BOUNDARY_SPIKES = 2**16
 """The most spikes between two boundaries, which memory holds, if all cells spike at 100 Hz."""
-
-PART_SPIKES = 2**17
-"""A part ends at the first boundary at which it has so many spikes of all populations together."""
-
-BIASES = ".bias"
-"""Key of the biases of all cells among recorded arrays; no projection can have this name."""
 
 
 def boundary_ticks(layout: Layout, snapshot_ticks: int) -> int:
@@ -47,48 +38,47 @@ def boundary_ticks(layout: Layout, snapshot_ticks: int) -> int:
 class Harvest:
     """One run's spikes, snapshots and losses.
 
-    Spikes are taken up to a boundary, a tick, and then the snapshots that were made before it or at it.
-
     Parameters
     ----------
-    layout : Layout
+    spiking : SpikingNetwork
     plan : Plan
         Of the same circuit, with the seed of the run.
     recorder : Recorder
-    snapshot_ticks : int
-        Ticks between two snapshots.
-    population : str or None
-        The only one whose spikes are recorded; None for all.
     """
 
-    def __init__(
-        self, layout: Layout, plan: Plan, recorder: Recorder, snapshot_ticks: int, population: str | None = None
-    ) -> None:
-        self.layout, self.plan, self.recorder, self.snapshot_ticks = layout, plan, recorder, snapshot_ticks
-        self._names = list(plan.sizes) if population is None else [population]
-        self._first_cell = np.int32(0 if population is None else layout.cells(population).start)
-        self._losses = Losses(layout, plan)
-        self._steps, self._cells = list[Steps](), list[Cells]()
+    def __init__(self, spiking: SpikingNetwork, plan: Plan, recorder: Recorder) -> None:
+        self.layout, self.plan, self.recorder = spiking.layout, plan, recorder
+        self.snapshot_ticks = spiking.snapshot_ticks
+        self._populations = list(plan.sizes) if spiking.population is None else [spiking.population]
+        self._first_cell = spiking.recorded.start
+        self._losses = Losses(spiking.layout, plan)
         self._fixed, self._magnitudes = plan.initial_arrays(), plan.magnitudes()
-        self._clipped = np.zeros(layout.size)
-        self._snapshots = self._parts = self._phase = self._seen = 0
+        self._clipped = np.zeros(spiking.layout.size)
+        self._snapshots = self._phase = self._seen = 0
 
-    def spikes(self, times_s: FloatArray, cells: Cells) -> None:
-        """Take spikes, in order of time: times in seconds, and cells among those recorded."""
+    def spikes(self, times_s: FloatArray, cells: Cells, tick: int) -> None:
+        """Take all spikes before a tick that have not been taken, in order of time.
+
+        Snapshots of that time come after them.
+
+        Parameters
+        ----------
+        times_s : float array (spikes,)
+            Times, in seconds.
+        cells : int array (spikes,)
+            Which of the recorded cells fired.
+        tick : int
+        """
         grid = self.layout.grid
         steps = np.rint(times_s / grid.dt_s).astype(np.int64)
         inside = steps < grid.ticks * grid.tick_steps
-        steps, cells = steps[inside], np.asarray(cells, dtype=np.int32)[inside] + self._first_cell
-        if len(steps):
-            self._steps.append(steps)
-            self._cells.append(cells)
-            self._losses.add(steps, cells)
-
-    def boundary(self, tick: int) -> None:
-        """Note that all spikes before a tick have been taken."""
-        self._losses.end(min(tick, self.layout.grid.ticks))
-        if sum(map(len, self._steps)) >= PART_SPIKES:
-            self._hand_over()
+        steps, cells = steps[inside], np.asarray(cells, dtype=np.int32)[inside] + np.int32(self._first_cell)
+        self._losses.add(steps, cells)
+        self._losses.end(min(tick, grid.ticks))
+        for name in self._populations:
+            here = self.layout.cells(name)
+            mine = (cells >= here.start) & (cells < here.stop)
+            self.recorder.spikes(name, steps[mine], (cells[mine] - here.start).astype(np.int32))
 
     def snapshot(self, recorded: Mapping[str, FloatArray], clipped: FloatArray) -> None:
         """Take the next snapshot.
@@ -131,37 +121,15 @@ class Harvest:
                 arrays[name] = recorded[BIASES][self.layout.cells(name.removesuffix(".bias"))].copy()
         return arrays
 
-    def close(self) -> None:
-        """Hand over the spikes that there are. A run that has come to its end has a part, if an empty one."""
-        at_end = self._snapshots * self.snapshot_ticks > self.layout.grid.ticks
-        if self._steps or (at_end and not self._parts):
-            self._hand_over()
-
-    def _hand_over(self) -> None:
-        """Hand over the spikes that have been taken as the next part."""
-        steps, cells = self._joined()
-        for name in self._names:
-            here = self.layout.cells(name)
-            mine = (cells >= here.start) & (cells < here.stop)
-            self.recorder.spikes(name, steps[mine], (cells[mine] - here.start).astype(np.int32))
-        self._steps, self._cells, self._parts = [], [], self._parts + 1
-
-    def _joined(self) -> tuple[Steps, Cells]:
-        steps, cells = [np.zeros(0, np.int64), *self._steps], [np.zeros(0, np.int32), *self._cells]
-        return np.concatenate(steps), np.concatenate(cells)
-
     def state(self) -> dict[str, NDArray[np.generic]]:
         """Return what it goes on from."""
-        steps, cells = self._joined()
-        at = np.array([self._snapshots, self._parts, self._phase, self._seen])
+        at = np.array([self._snapshots, self._phase, self._seen])
         losses = {f"losses/{name}": array for name, array in self._losses.state().items()}
-        return {"steps": steps, "cells": cells, "at": at, "clipped": self._clipped, **losses}
+        return {"at": at, "clipped": self._clipped, **losses}
 
     def restore(self, state: State) -> None:
         """Go on from a state."""
-        if len(state["steps"]):
-            self._steps, self._cells = [state["steps"]], [state["cells"]]
-        self._snapshots, self._parts, self._phase, self._seen = (int(number) for number in state["at"])
+        self._snapshots, self._phase, self._seen = (int(number) for number in state["at"])
         self._clipped = state["clipped"]
         prefix = "losses/"
         self._losses.restore({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})

@@ -11,8 +11,8 @@ import brian2 as b2
 import numpy as np
 
 from neuromirror.backends.base import Keeper, Recorder
-from neuromirror.backends.brian2.harvest import BIASES, Harvest, boundary_ticks
-from neuromirror.backends.brian2.network import SpikingNetwork
+from neuromirror.backends.brian2.harvest import Harvest, boundary_ticks
+from neuromirror.backends.brian2.network import BIASES, SpikingNetwork
 from neuromirror.backends.brian2.runtime import stop_if_interrupted
 from neuromirror.backends.brian2.state import drop_numbers_drawn_ahead, restore, state_of
 from neuromirror.interrupts import Interrupts
@@ -34,7 +34,7 @@ class RunHere:
     def __init__(self, spiking: SpikingNetwork, plan: Plan, recorder: Recorder) -> None:
         self.spiking, self.recorder, self.network = spiking, recorder, spiking.network
         self.keeper = recorder if isinstance(recorder, Keeper) else None
-        self.harvest = Harvest(spiking.layout, plan, recorder, spiking.snapshot_ticks, spiking.population)
+        self.harvest = Harvest(spiking, plan, recorder)
         self.interrupts = Interrupts()
         # First of all in its time step, so that a state is one between two steps.
         interval_s = boundary_ticks(spiking.layout, spiking.snapshot_ticks) * spiking.grid.tick_s
@@ -55,14 +55,13 @@ class RunHere:
         try:
             with self.interrupts:
                 self.network.run(duration - self.network.t, namespace={})
-                self.interrupts.check()
             stop_if_interrupted()
-            self._take(self.spiking.grid.ticks)
+            if self.network.t > duration - 0.5 * b2.defaultclock.dt:
+                self._take(self.spiking.grid.ticks)
+            self.interrupts.check()
         finally:
-            b2.Network._globally_running = (
-                False  # Brian2 leaves it so after an error, and then takes Ctrl-C for its own
-            )
-            self.harvest.close()
+            # Brian2 leaves it set after an error, and then takes Ctrl-C for its own.
+            b2.Network._globally_running = False
 
     def _at_boundary(self) -> None:
         drop_numbers_drawn_ahead()
@@ -78,9 +77,8 @@ class RunHere:
         """Hand over what the monitors hold, which is all from before a tick, and empty them."""
         spikes, clipped, monitors = self.spiking.spikes, self.spiking.clipped, self.spiking.monitors
         self.harvest.spikes(
-            np.asarray(spikes.variables["t"].get_value()), np.asarray(spikes.variables["i"].get_value())
+            np.array(spikes.variables["t"].get_value()), np.array(spikes.variables["i"].get_value()), tick
         )
-        self.harvest.boundary(tick)
         rows = {
             name: monitor.variables["b" if name == BIASES else "w"].get_value() for name, monitor in monitors.items()
         }

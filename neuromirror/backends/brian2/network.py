@@ -17,7 +17,6 @@ from neuromirror.backends.brian2.axons import EFFECTS, Axon, axons_of, comparing
 from neuromirror.backends.brian2.cells import cell_values
 from neuromirror.backends.brian2.drives import run_drive
 from neuromirror.backends.brian2.grid import Grid
-from neuromirror.backends.brian2.harvest import BIASES
 from neuromirror.backends.brian2.homeostasis import Homeostasis
 from neuromirror.backends.brian2.layout import Layout
 from neuromirror.backends.brian2.noises import Noises
@@ -40,6 +39,9 @@ several places), a window begins, projections open, and states are recorded."""
 
 RELAY_THRESHOLDS = 3.0
 """What a spike of a drive projection adds to its target, in distances from rest to threshold: it always fires it."""
+
+BIASES = ".bias"
+"""Key of the monitor of all biases; no projection can have this name."""
 
 
 @dataclass

@@ -129,8 +129,7 @@ class Program:
         built = _opened(self)
         spiking = built.spiking.seen_as(plan)
         results = Path(tempfile.mkdtemp(prefix="results_", dir=self.directory))
-        harvest = Harvest(spiking.layout, plan, recorder, spiking.snapshot_ticks, spiking.population)
-        stream = Stream(results, spiking, harvest)
+        stream = Stream(results, spiking, Harvest(spiking, plan, recorder))
         try:
             given = {
                 name: values
@@ -140,7 +139,6 @@ class Program:
             seed = seeds.integer(plan.seed, "brian2")
             standalone.execute(given, results=results, seed=seed, watch=stream.poll)
         finally:
-            harvest.close()
             shutil.rmtree(results, ignore_errors=True)
         stop_if_interrupted()
 

@@ -13,8 +13,8 @@ import brian2 as b2
 import numpy as np
 from numpy.typing import NDArray
 
-from neuromirror.backends.brian2.harvest import BIASES, Harvest
-from neuromirror.backends.brian2.network import SNAPSHOT, SpikingNetwork
+from neuromirror.backends.brian2.harvest import Harvest
+from neuromirror.backends.brian2.network import BIASES, SNAPSHOT, SpikingNetwork
 from neuromirror.plan import FloatArray
 
 _BOUNDARY, _SPIKES, _CLIPPED = 0, 1, 2
@@ -167,8 +167,7 @@ class Stream:
             self._rows[self._names[kind - _CLIPPED]] = np.frombuffer(content, np.float64).reshape(a, b)
 
     def _hand_over(self, tick: int) -> None:
-        self.harvest.spikes(*self._spikes)
-        self.harvest.boundary(tick)
+        self.harvest.spikes(*self._spikes, tick)
         clipped = self._rows.pop("")
         for row, counts in enumerate(clipped):
             self.harvest.snapshot({name: rows[row] for name, rows in self._rows.items()}, counts)
