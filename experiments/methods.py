@@ -10,6 +10,7 @@ import argparse
 import math
 import multiprocessing
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -31,8 +32,14 @@ NAMES = MappingProxyType(
         "kp": "Kolen-Pollack",
         "ss": "sign-symmetry",
         "fa": "feedback alignment",
+        "wt0": "Wᵀ as at first",
+        "output_only": "output only",
+        "permuted": "sham: permuted",
+        "shifted": "sham: shifted",
     }
 )
+MIRRORED = ("wm", "permuted", "shifted")
+"""The methods in which B learns asleep."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,13 +52,16 @@ class Size:
     data : str or None
         A data set, or None where a directory has to be given.
     values, mirrored : mapping of str to object
-        What differs from the circuit's file for every method, and besides for the weight mirror.
+        What differs from the circuit's file for every method, and besides for those of `MIRRORED`.
     settings : mapping of str to object
         Of `neuromirror.training.settings.Settings`.
     rates : mapping of str to tuple of float
         Peak learning rates of each method to choose from on the validation images, as `experiments.tuning` does. One
         rate is taken as it is.
     seeds : int
+    backend : {"torch", "brian2"}
+    rate_names : tuple of str
+        The values of the circuit that a learning rate is.
     """
 
     circuits: tuple[str, ...]
@@ -61,6 +71,8 @@ class Size:
     settings: Mapping[str, Any]
     rates: Mapping[str, tuple[float, ...]]
     seeds: int
+    backend: str = "torch"
+    rate_names: tuple[str, ...] = ("training.rate",)
 
 
 SMOKE = Size(
@@ -143,6 +155,13 @@ class Job:
         return self.folder / f"{self.circuit}-{self.method}-rate{self.rate:g}-seed{self.seed}"
 
     @property
+    def changed(self) -> nm.Circuit:
+        """The circuit with all that differs from its file, but for the method."""
+        circuit = nm.load(self.circuit).with_values(self.size.values)
+        circuit = circuit.with_values(dict.fromkeys(self.size.rate_names, self.rate))
+        return circuit.with_values(self.size.mirrored) if self.method in MIRRORED else circuit
+
+    @property
     def diverged(self) -> Path:
         """A file that is there if the run came to no end, for its rate is too high."""
         return self.out.with_name(f"{self.out.name}.diverged")
@@ -192,9 +211,10 @@ def options(documentation: str | None, arguments: Sequence[str] | None) -> argpa
     return found
 
 
-def results(chosen: argparse.Namespace, circuit: str, methods: Sequence[str]) -> Results:
+def results(chosen: argparse.Namespace, circuit: str, methods: Sequence[str], size: Size | None = None) -> Results:
     """Choose the rate of each method, and run every seed of it; print how far it is to standard error."""
-    size, seeds = SIZES[chosen.size], chosen.seeds or SIZES[chosen.size].seeds
+    size = SIZES[chosen.size] if size is None else size
+    seeds = chosen.seeds or size.seeds
     threads = max(1, (os.cpu_count() or 1) // chosen.jobs)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) if chosen.out is None else chosen.out
@@ -261,12 +281,20 @@ def run_one(job: Job) -> None:
 
 def _train(job: Job) -> None:
     if (job.out / "training.json").is_file():
-        nm.resume(job.out, figures=False)
-        return
-    circuit = nm.load(job.circuit).with_values(job.size.values).with_values({"training.rate": job.rate})
-    if job.method == "wm":
-        circuit = circuit.with_values(job.size.mirrored)
-    nm.train(circuit, data=job.data, method=job.method, seed=job.seed, out=job.out, figures=False, **job.size.settings)
+        if job.size.backend == "torch":
+            nm.resume(job.out, figures=False)
+            return
+        shutil.rmtree(job.out)  # what was cut short in spikes begins again
+    nm.train(
+        job.changed,
+        data=job.data,
+        method=job.method,
+        backend=job.size.backend,
+        seed=job.seed,
+        out=job.out,
+        figures=False,
+        **job.size.settings,
+    )
 
 
 def _is_complete(folder: Path) -> bool:

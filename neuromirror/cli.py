@@ -315,6 +315,7 @@ def train(
     backend: str = "torch",
     seed: Whole = 0,
     seeds: Whole = 1,
+    target: str = "auto",
     out: Annotated[str | None, Parameter(name=["--out", "-o"])] = None,
     resume: Path | None = None,
     evaluate: Annotated[bool, Parameter(negative=())] = False,
@@ -330,11 +331,13 @@ def train(
     circuit
         Circuit file, or name of a shipped circuit; left out with --resume.
     backend
-        torch.
+        torch (networks of rates), or brian2 (spiking cells, every synapse learning by itself).
     seed
         Root of all random streams.
     seeds
         Number of runs, with this seed and those that follow it.
+    target
+        For brian2: auto, numpy, cython or cpp_standalone.
     out
         The run directory itself; with several seeds, the directory of the run directories.
     resume
@@ -352,6 +355,7 @@ def train(
         circuit=circuit,
         changes=set_,
         backend=backend,
+        target=target,
         seeds=(seed, seeds),
         out=out,
         resume=resume,

@@ -64,7 +64,7 @@ def shifted(description: Description) -> Description:
     changed = {}
     for name, p in drives.items():
         later = settle.si * (description.populations[p.target].layer - lowest)
-        changed[name] = p.model_copy(update={"delay": Quantity(p.delay.si + later, "time")})
+        changed[name] = p.model_copy(update={"delay": Quantity(round(p.delay.si + later, 9), "time")})
     return description.model_copy(update={"projections": {**description.projections, **changed}})
 
 

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from neuromirror.training.session import Session
 
 
+SPIKING = "brian2"
+"""The backend that trains spiking cells."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Request:
     """What was asked for; see ``neuromirror train --help``.
@@ -30,12 +34,15 @@ class Request:
     ----------
     seeds : (int, int)
         The first, and how many.
+    target : str
+        Of Brian2.
     settings : Settings
     """
 
     circuit: str | None
     changes: tuple[str, ...]
     backend: str
+    target: str
     seeds: tuple[int, int]
     out: str | None
     resume: Path | None
@@ -55,6 +62,9 @@ def run_train(request: Request) -> None:
         If options do not go together, or ask for what there is not.
     """
     _check(request)
+    if request.backend == SPIKING:
+        _run_spiking(request)
+        return
     from neuromirror.training import train as training
 
     started = time.perf_counter()
@@ -81,7 +91,34 @@ def run_train(request: Request) -> None:
                 announce=_announce,
                 progress=bars.of,
             )
-    wall_s = time.perf_counter() - started
+    _say(runs, request, time.perf_counter() - started)
+
+
+def _run_spiking(request: Request) -> None:
+    """Train spiking cells."""
+    from neuromirror.training import spiking
+
+    started, circuit = time.perf_counter(), load(request.circuit or "", request.changes)
+    _warn(circuit)
+    if request.dry_run:
+        print(spiking.said_of(spiking.spiking_training(circuit, request.settings)))
+        return
+    with ProgressBar() as bar:
+        runs = spiking.train_spiking_seeds(
+            circuit,
+            seeds_=range(request.seeds[0], sum(request.seeds)),
+            out=request.out,
+            settings=request.settings,
+            target=request.target,
+            figures=request.figures,
+            announce=_announce,
+            progress=bar.update,
+        )
+    _say(runs, request, time.perf_counter() - started)
+
+
+def _say(runs: list[Run], request: Request, wall_s: float) -> None:
+    """Print what runs came to, and their records."""
     for run in runs:
         _report(run, request.figures)
     if request.as_json:
@@ -108,8 +145,12 @@ class _Bars:
 
 
 def _check(request: Request) -> None:
-    if request.backend != TRAINING.name:
-        raise UnsupportedError(f"--backend {request.backend}: training is done by torch. Leave --backend out.")
+    if request.backend not in (TRAINING.name, SPIKING):
+        raise UnsupportedError(f"--backend {request.backend}: training is done by torch, or in spikes by {SPIKING}.")
+    if request.backend == SPIKING and (request.resume is not None or request.evaluate):
+        raise UnsupportedError("--resume: training in spikes cannot be gone on with, and tests itself. Train anew.")
+    if request.backend != SPIKING and request.target != "auto":
+        raise RequestError(f"--target {request.target}: a target of {SPIKING}. For torch use --device.")
     if not TRAINING.installed:
         raise UnsupportedError(f"training needs torch, which is not installed: {TRAINING.install}")
     if request.evaluate and request.resume is None:

@@ -99,7 +99,8 @@ def load_data(
     Parameters
     ----------
     name : str or Path
-        ``"digits"``: those of scikit-learn, every fifth of them for tests. ``"synthetic"``: noise in ten classes, or
+        ``"digits"``: those of scikit-learn, every fifth of them for tests, or every fourth, third or second where
+        that many test images are wanted. ``"synthetic"``: noise in ten classes, or
         ``"synthetic:1000"`` in a thousand, as many images as are asked for. Or a directory of class folders, as
         `neuromirror.data.folders` has them; one that is called as a known set is given as ``"./digits"``.
     size : (int, int)
@@ -132,12 +133,18 @@ def load_data(
         return _synthetic(word, made[1], wanted)
     if isinstance(name, str) and word == "digits":
         source, labels = digits()
-        is_test = np.arange(len(labels)) % NTH_FOR_TESTS == NTH_FOR_TESTS - 1
+        nth = _nth_for_tests(len(labels), wanted.test)
+        is_test = np.arange(len(labels)) % nth == nth - 1
         train, test = (
             Part(source=source, numbers=np.flatnonzero(part), labels=labels[part]) for part in (~is_test, is_test)
         )
         return _data("digits", tuple(map(str, range(10))), _parts("digits", train, test, wanted))
     return _folder(Path(name), wanted)
+
+
+def _nth_for_tests(images: int, wanted: int | None) -> int:
+    """Return which of the images are for tests: every fifth, or where more are wanted every fourth, third or second."""
+    return next((nth for nth in range(NTH_FOR_TESTS, 2, -1) if images // nth >= (wanted or 0)), 2)
 
 
 def _folder(root: Path, wanted: Wanted) -> Data:

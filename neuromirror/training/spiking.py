@@ -19,11 +19,11 @@ from neuromirror.errors import RequestError
 from neuromirror.plan import Plan
 from neuromirror.record.store import RunWriter, check_free
 from neuromirror.result import Run, open_run
-from neuromirror.simulation import manifest_of, phase_entry, run_folders
+from neuromirror.simulation import manifest_of, run_folders
 from neuromirror.training.images import Fitted, fitted_to_images
 from neuromirror.training.settings import Settings
 from neuromirror.training.settings_file import FILE, to_json
-from neuromirror.training.spiking_record import SpikingRecorder
+from neuromirror.training.spiking_record import SpikingRecorder, entries
 from neuromirror.training.spiking_roles import SpikingRoles, spiking_roles_of
 from neuromirror.training.spiking_schedule import Stretch, labels_of, planned, scheduled, stretches
 
@@ -160,7 +160,7 @@ def _writer(training: SpikingTraining, plan: Plan, settings: Settings, folder: P
     """Begin a record: with the circuit as it is trained, not with the schedule and the images that it is given."""
     own = Plan(training.fitted.circuit, plan.seed)
     learned = {one.name for phase in plan.phases for one in plan.modes[phase.mode].learners}
-    phases = tuple(phase_entry(phase) for phase in plan.phases)
+    phases = entries(plan, training.phases, training.roles.engaged)
     manifest = manifest_of(own, backend="brian2", target=target, phases=phases, learned=learned)
     data = training.fitted.data
     manifest = dataclasses.replace(manifest, summary={"data": data.name, "data_sha256": data.sha256})

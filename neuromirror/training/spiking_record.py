@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from neuromirror.backends.base import Snapshot
 from neuromirror.errors import DivergenceError
 from neuromirror.plan import FloatArray, Plan
+from neuromirror.record.manifest import PhaseEntry
 from neuromirror.record.store import RunWriter
 from neuromirror.simulation import alignment_of
 from neuromirror.training.spiking_schedule import Stretch
@@ -64,6 +65,16 @@ class SpikingRecorder:
         return np.concatenate(starts), np.concatenate(stops)
 
     @cached_property
+    def _alone(self) -> int:
+        """How many phases there are of mirroring alone."""
+        return alone(self.phases)
+
+    @cached_property
+    def _asleep(self) -> set[str]:
+        """The modes in which no images are shown."""
+        return {stretch.mode for stretch in self.phases if stretch.part is None}
+
+    @cached_property
     def _first_shown(self) -> list[int]:
         """How many images were shown before each phase."""
         return np.cumsum([0, *(stretch.examples if stretch.part else 0 for stretch in self.phases)]).tolist()
@@ -89,7 +100,7 @@ class SpikingRecorder:
             return
         self.last, stretch = snapshot, self.phases[snapshot.phase]
         row: dict[str, Any] = {
-            "phase": snapshot.phase,
+            "phase": int(snapshot.phase >= self._alone > 0),
             "mode": stretch.mode,
             "examples": snapshot.examples,
             "t_s": round(snapshot.t_s, 9),
@@ -101,7 +112,8 @@ class SpikingRecorder:
             row[f"{stretch.part}_error_percent"] = self._error_percent(snapshot.phase)
         self.rows.append(row)
         self.writer.metrics(row)
-        if not snapshot.examples or (stretch.part not in (None, "train")):
+        alone_ends = snapshot.phase + 1 == self._alone
+        if not snapshot.examples or alone_ends or stretch.part in ("validation", "test"):
             self.write_arrays(snapshot)
         lost = next((n for n, array in sorted(snapshot.arrays.items()) if not np.isfinite(array).all()), None)
         if lost is not None:
@@ -148,7 +160,7 @@ class SpikingRecorder:
 
         Angles count from where the circuit begins to learn its task.
         """
-        learned = [row for row in self.rows if self.phases[row["phase"]].part is not None]
+        learned = [row for row in self.rows if row["mode"] not in self._asleep]
         last = self.rows[-1]
         errors = {part: [row[f"{part}_error_percent"] for row in self.rows if f"{part}_error_percent" in row]
                   for part in ("validation", "test")}  # fmt: skip
@@ -167,6 +179,28 @@ class SpikingRecorder:
             "top1_error_percent": errors["test"][-1] if errors["test"] else None,
             "validation_error_percent": errors["validation"][-1] if errors["validation"] else None,
         }
+
+
+def alone(phases: Sequence[Stretch]) -> int:
+    """Return how many phases come before the first image."""
+    return next((index for index, stretch in enumerate(phases) if stretch.part is not None), len(phases))
+
+
+def entries(plan: Plan, phases: Sequence[Stretch], engaged: str) -> tuple[PhaseEntry, ...]:
+    """Return the parts of a run as the manifest has them: mirroring alone, then learning, turns asleep included."""
+    first = alone(phases)
+    parts = [("mirroring", plan.phases[:first]), (engaged, plan.phases[first:])]
+    return tuple(
+        PhaseEntry(
+            mode=mode,
+            start_s=round(some[0].start_s, 9),
+            stop_s=round(some[-1].stop_s, 9),
+            first_example=some[0].first_example,
+            examples=sum(phase.examples for phase in some),
+        )
+        for mode, some in parts
+        if some
+    )
 
 
 def error_percent(values: FloatArray, labels: NDArray[np.int64]) -> float:

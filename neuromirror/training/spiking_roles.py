@@ -42,14 +42,12 @@ def spiking_roles_of(circuit: Circuit) -> SpikingRoles:
     problems = [*circuit.with_changes({"schedule": _any_schedule(described)}).problems("brian2")]
     problems = [problem for problem in problems if problem.severity == "error"]
     engaged = [name for name, mode in described.modes.items() if mode.compare]
-    if (
-        len(engaged) != 1
-        or len(described.modes[engaged[0]].compare) != 1
-        or len(described.modes[engaged[0]].input) != 1
-    ):
+    ends = [len(found) for name in engaged for found in (described.modes[name].input, described.modes[name].compare)]
+    if ends != [1, 1]:
         message = (
-            "training needs one mode that shows an input to one population and compares another with the target; this "
-            f'circuit has {len(engaged)} that compare. Say input = {{ y0 = "stimulus" }}, compare = {{ d3 = "y3 - target" }}.'
+            "training needs one mode that compares one output with the target and has one input; this circuit has "
+            f"{len(engaged)} that compare, with {sum(ends[::2])} inputs and {sum(ends[1::2])} outputs. Say "
+            'input = { y0 = "stimulus" } and compare = { d3 = "y3 - target" } in one.'
         )
         raise CircuitError([*problems, _problem("modes", message, circuit)])
     awake = described.modes[engaged[0]]

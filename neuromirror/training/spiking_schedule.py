@@ -53,12 +53,13 @@ class Stretch:
 def stretches(training: Training, roles: SpikingRoles, data: Data) -> list[Stretch]:
     """Return the phases of a run: mirroring alone, epochs of learning and mirroring in turn, a test after each.
 
-    An epoch of mirroring alone has as many turns as one of learning. Tests are with the validation images where there
-    are some, else with the test images; at the end with both.
+    An epoch of mirroring alone has as many turns as one of learning. It is left out where nothing mirrors, so that all
+    methods learn from equally many images. Tests are with the validation images where there are some, else with the
+    test images; at the end with both.
     """
     images, every = len(data.train), min(training.mirror_every, len(data.train))
     alone, steps = _lengths(training, images, every, mirrors=bool(roles.mirrors))
-    tests = ["test"] if data.validation is None else ["validation"]
+    usual = "test" if data.validation is None else "validation"
     found = _turn(training, roles, 0.0) * alone
     for start in range(0, steps, images):
         stop = min(start + images, steps)
@@ -66,17 +67,16 @@ def stretches(training: Training, roles: SpikingRoles, data: Data) -> list[Stret
             last = min(first + every, stop)
             found.append(Stretch(mode=roles.engaged, examples=last - first, part="train", epoch=last / images))
             found += _turn(training, roles, last / images) if last - first == every else []
-        for part in dict.fromkeys([*tests, *(["test"] if stop == steps else [])]):
+        for part in [usual, "test"] if stop == steps and usual != "test" else [usual]:
             found.append(Stretch(mode=TESTING, examples=len(_images(data, part)), part=part, epoch=stop / images))
     return found
 
 
 def _lengths(training: Training, images: int, every: int, *, mirrors: bool) -> tuple[int, int]:
     """Return the number of turns of mirroring alone, and of images that are learned from."""
-    alone = training.mirror_epochs if mirrors else 0.0
-    steps = max(0, round((training.epochs - alone) * images))
+    steps = max(0, round((training.epochs - training.mirror_epochs) * images))
     steps = steps if training.steps is None else min(steps, training.steps)
-    turns = round(alone * images / every)
+    turns = round(training.mirror_epochs * images / every) if mirrors else 0
     if not turns + steps:
         raise RequestError(f"training.epochs {training.epochs:g}: comes to no image and no turn asleep. Ask for more.")
     return turns, steps

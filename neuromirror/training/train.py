@@ -72,6 +72,8 @@ def train(
     *,
     data: str | Path = "digits",
     method: str | None = None,
+    backend: str = "torch",
+    target: str = "auto",
     seed: int = 0,
     out: Path | str | None = None,
     figures: bool = True,
@@ -87,7 +89,11 @@ def train(
     data : str or Path
         ``"digits"``, ``"synthetic"``, or a directory of class folders.
     method : {"wm", "fa", "kp", "bp", "ss"}, optional
-        The overlay; as the file says where left out.
+        The overlay; as the file says where left out. All methods: `neuromirror.circuit.methods.METHODS`.
+    backend : {"torch", "brian2"}
+        Networks of rates, or spiking cells of which every synapse learns by itself.
+    target : str
+        For brian2 ``auto``, ``numpy``, ``cython`` or ``cpp_standalone``.
     seed : int
         Root of all random streams.
     out : path, optional
@@ -116,6 +122,12 @@ def train(
         chosen = Settings(data=name, method=method, **settings)
     except TypeError as error:
         raise RequestError(f"train: {error}. See neuromirror.training.settings.Settings.") from error
+    if backend == "brian2":
+        from neuromirror.training.spiking import train_spiking_seeds
+
+        return train_spiking_seeds(circuit, seeds_=[seed], out=out, settings=chosen, target=target, figures=figures)[0]
+    if backend != "torch" or target != "auto":
+        raise RequestError(f"train: backend '{backend}' with target '{target}'. Use torch, or brian2 with a target.")
     return train_seeds(circuit, seeds_=[seed], out=out, settings=chosen, figures=figures)[0]
 
 
@@ -284,6 +296,9 @@ def _begin(prepared: Prepared, trainer: Trainer, settings: Settings, folder: Pat
 def _begun(folder: Path) -> tuple[Manifest, Settings, Prepared, dict[str, Any] | None]:
     """Return what a run began with, checked, and its newest checkpoint."""
     settings, manifest = read_settings(folder), open_run(folder).manifest
+    if manifest.backend != "torch":
+        message = f"training in spikes ({manifest.backend}) cannot be gone on with, and tests itself. Train anew."
+        raise RequestError(f"{folder}: {message}")
     prepared = prepare(load(folder / "circuit.toml"), settings, overlaid=True)
     if (prepared.circuit.sha256, prepared.circuit.protocol_sha256) != (
         manifest.circuit_sha256,

@@ -605,7 +605,7 @@ def test_every_feature_of_a_backend_has_a_case() -> None:
     source = Path(capabilities.__file__).read_text(encoding="utf-8")
     features = len(re.findall(r"\n +yield \(", source))
     everywhere = {"cells.cell.activation", "projections.B1.connector", "rules.forward.updater.normalise"}
-    everywhere.add("populations.d1.shares")
+    everywhere |= {"populations.d1.shares", "projections.B1.transport"}
     assert features == len({path for _, path, *_ in UNABLE} | everywhere)
 
 
@@ -876,7 +876,9 @@ def test_what_shared_cells_cannot_do_is_refused_where_cells_spike(
 @pytest.mark.parametrize("projection", ["x0", "W1", "e1"])
 def test_a_delay_is_a_whole_number_of_steps_where_cells_spike(projection: str, delay: str) -> None:
     change = f'projections.{projection}.delay="{delay}"'
-    assert figure1(change).problems("torch") == ()
+    late = projection == "x0" and delay in ("1.1e6 s", "1e300 s", "50.0005 s")  # B1 would join signals of other times
+    found = [(one.name, one.path) for one in figure1(change).problems("torch")]
+    assert found == ([("shifted-signals", "projections.x1.delay")] if late else [])
     assert spiking(change) == [("delay-dt", f"projections.{projection}.delay")]
 
 

@@ -49,7 +49,12 @@ def modes_of(circuit: Circuit) -> list[str]:
     return [step.mode for step in circuit.description.schedule]  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("name", METHODS)
+CONTROLS = ("output_only", "permuted", "shifted")
+"""Methods that change more than B."""
+OF_B = [name for name in METHODS if name not in CONTROLS]
+
+
+@pytest.mark.parametrize("name", OF_B)
 def test_an_overlay_changes_b_and_the_schedule_alone(chain: Circuit, name: str) -> None:
     changed = chain.method(name)
     assert changed.name == f"chain-{name}"
@@ -95,8 +100,7 @@ def test_methods_share_initial_weights(chain: Circuit) -> None:
 @pytest.mark.parametrize("backend", ["reference", "torch"])
 def test_b_under_each_method(chain: Circuit, backend: str, tmp_path: Path) -> None:
     ran = {
-        name: nm.run(chain.method(name), backend=backend, out=tmp_path / name, points=4, figures=False)
-        for name in METHODS
+        name: nm.run(chain.method(name), backend=backend, out=tmp_path / name, points=4, figures=False) for name in OF_B
     }
     for name, run in ran.items():
         assert run.manifest.circuit == f"chain-{name}"
@@ -142,3 +146,52 @@ def test_what_cannot_be_overlaid_is_refused(changes: list[str], name: str, says:
     with pytest.raises(RequestError) as caught:
         nm.load("figure1", changes).method(name)
     assert says in str(caught.value)
+
+
+def test_output_only_leaves_what_leads_to_the_output(chain: Circuit) -> None:
+    changed = chain.method("output_only")
+    assert {name: dict(mode.learn) for name, mode in changed.description.modes.items()}["mirror"] == {}
+    learns = chain.description.modes["engaged"].learn
+    output = {name: rule for name, rule in learns.items() if name in ("W2", "y2.bias")}
+    assert dict(changed.description.modes["engaged"].learn) == output
+    assert output
+
+
+@pytest.mark.parametrize("backend", ["reference", "torch"])
+def test_the_permuted_sham_learns_the_weights_beside_those_that_b_mirrors(
+    chain: Circuit, backend: str, tmp_path: Path
+) -> None:
+    """With each feedback cell a copy of the next forward cell, B[i, j] learns W[j + 1, i + 1]."""
+    circuit = chain.with_values({"schedule": [{"mode": "mirror", "examples": 4000}]}).method("permuted")
+    run = nm.run(circuit, backend=backend, out=tmp_path / "run", figures=False)
+    beside = np.roll(run.weights("W2"), (-1, -1), axis=(0, 1))
+    assert angle_deg(run.weights("B2"), beside) < 15
+    assert angle_deg(run.weights("B2"), run.weights("W2")) > 30
+
+
+def test_what_each_layer_mimics_is_later_by_the_time_of_settling(chain: Circuit) -> None:
+    before, after = (c.description.projections for c in (chain, chain.method("shifted")))
+    later = {name: after[name].delay.s - before[name].delay.s for name, p in before.items() if p.role == "drive"}
+    layers = {name: chain.description.populations[before[name].target].layer for name in later}
+    lowest = min(layers.values())
+    assert later == pytest.approx({n: chain.description.time.settle.s * (layers[n] - lowest) for n in later})
+    assert len(set(later.values())) > 1
+
+
+@pytest.mark.parametrize("backend", ["reference", "torch", "brian2-rate"])
+def test_rates_refuse_a_sham_that_they_would_not_see(chain: Circuit, backend: str) -> None:
+    found = chain.method("shifted").problems(backend)
+    assert {problem.name for problem in found} == {"shifted-signals"}
+    assert "rates have no time" in found[0].message
+
+
+@pytest.mark.parametrize(
+    ("changes", "method", "says"),
+    [
+        (["projections.x0.permutation=[1, 0, 2]"], "permuted", "x0 is permuted already"),
+        (["time.settle=0 s"], "shifted", "the shift is that of time.settle, which is 0 s"),
+    ],
+)
+def test_a_sham_that_cannot_be_laid_over_is_refused(changes: list[str], method: str, says: str) -> None:
+    with pytest.raises(RequestError, match=says):
+        nm.load("figure1", changes).method(method)
