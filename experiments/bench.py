@@ -16,6 +16,11 @@ Expected  over seeds 0 to 9 (0 to 39 for 20→10 cells), median (95 % interval b
           and of processor time, the median of five:
               neuromirror check resnet50     0.7 s                       bound 1 s
               neuromirror --help             0.2 s                       bound 0.3 s
+          and of 500×500 plastic synapses at 20 Hz, windows of 20 ms, steps of 1 ms, 20 s as a standalone program,
+          processor time in ratios paired by round, the last two for information:
+              plastic / still                1.09 (1.05 to 1.10)         bound 2
+              normalised / not               1.46 (1.42 to 1.48)
+              clipping counted / not         1.02 (1.00 to 1.06)
           and of ResNet-18, 32 images of 64×64, processor time of one thread in ratios paired by round:
               backprop / torchvision's       1.02 (0.98 to 1.11)         bound 1.03
               feedback alignment / backprop  1.07 (1.02 to 1.12)         bound 1.03, missed
@@ -36,7 +41,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from experiments import bench_networks
+from experiments import bench_chains, bench_networks, bench_plasticity
 from experiments.bounds import Line
 from experiments.section import Mirrored, mirror, options, section, stated
 
@@ -175,8 +180,10 @@ def lines(*, quick: bool) -> Iterator[Line]:
     """Measure everything, one line a bound."""
     for bounds in SECTIONS:
         yield from accuracy(bounds, seeds=3 if quick else bounds.seeds)
+    yield from bench_chains.lines(seeds=3 if quick else 10, wide_seeds=2 if quick else 3)
     yield from looks(LOOKS, times=5)
     yield from speed(RUN, IMPORTS, pairs=1 if quick else 5)
+    yield from bench_plasticity.lines(rounds=3 if quick else 7)
     yield from sweeps(ONE, HUNDRED, IMPORTS, times=1 if quick else 3)
     yield from bench_networks.lines(rounds=3 if quick else 15)
 

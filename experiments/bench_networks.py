@@ -17,7 +17,7 @@ from experiments.methods import SMALL
 from experiments.section import stated
 from neuromirror.backends.torch.network import Network
 from neuromirror.plan import Plan
-from neuromirror.simulation import alignment_of
+from neuromirror.recorder import alignment_of
 from neuromirror.training.deltas import delta_angles
 from neuromirror.training.loop import Trainer
 from neuromirror.training.roles import roles_of

@@ -168,6 +168,8 @@ def draw(found: dict[str, Found]) -> Figure:
             if math.isfinite(one.strong_ms):
                 left.plot(one.strong_ms, row, "x", color=GREY)
             right.plot(one.spikes, row, "o", color=BLUE)
+            law = float(np.median(one.law_ms)) * 1e-3 * one.rate_Hz
+            right.plot(law, row, "|", color=VERMILLION, markersize=13)
         left.axvline(BEST_KNOWN_MS / 2, color=GREY, linewidth=0.7, linestyle=":")
         left.set_xscale("log")
         left.set_xlabel("τ of tan²θ = N·τ/T (ms)\n×: limit of strong probes; dotted: half of 28.6 ms")

@@ -2,9 +2,19 @@
 
 Claim     In four layers of ten spiking cells, every synapse learning by what it can see itself (eqs 14, 15), weight
           mirrors beat tuned random feedback, and come near to weights that are transported. Shams of mirroring do not.
+          The same circuit as rates falls behind by more than ten points with random feedback.
 Command   python -m experiments.spiking_learning (--quick: a few images; --seeds, --jobs, --methods, --out)
-Takes     TODO
-Expected  TODO 0.0 0.0 0.0 0.0 0.0
+Takes     About 40 minutes on two cores; it goes on where it was stopped.
+Expected  Seeds 0 to 9, test error and its difference from that with transported weights in points (95%, paired):
+              backprop              rate .002    34.34%
+              weight mirror         rate .002    36.25%   +1.91 (−1.90 to +5.72)
+              feedback alignment    rate .0005   57.17%  +22.83 (+16.99 to +28.67)
+              Wᵀ as at first        rate .0005   53.26%  +18.92 (+13.82 to +24.02)
+              output only           rate .001    78.12%  +43.78 (+40.89 to +46.68)
+              sham: permuted        rate .001    50.98%  +16.64 (+12.83 to +20.46)
+              sham: shifted         rate .00025  84.40%  +50.06 (+47.16 to +52.95)
+          The weight mirror against feedback alignment: −20.92 (−27.72 to −14.12). The largest angle of any B at any
+          time, by seed: 15.5° to 22.9°.
 """
 
 from __future__ import annotations

@@ -23,10 +23,11 @@ if TYPE_CHECKING:
         UnsupportedError,
     )
     from neuromirror.result import Run, open_run
+    from neuromirror.resuming import resume
     from neuromirror.simulation import run, run_seeds
     from neuromirror.sweeps.sweep import sweep
     from neuromirror.training.align import Alignment, align
-    from neuromirror.training.train import resume, train
+    from neuromirror.training.train import train
 
 __version__ = "0.1.0"
 
@@ -44,7 +45,7 @@ _HOMES = {
     "comparison": "neuromirror.compare",
     "load": "neuromirror.circuit.load",
     "open_run": "neuromirror.result",
-    "resume": "neuromirror.training.train",
+    "resume": "neuromirror.resuming",
     "run": "neuromirror.simulation",
     "run_seeds": "neuromirror.simulation",
     "sweep": "neuromirror.sweeps.sweep",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 import time
 import traceback
 from pathlib import Path
@@ -13,6 +14,7 @@ import cyclopts
 from cyclopts import App, Parameter
 
 from neuromirror.errors import NeuromirrorError, RequestError
+from neuromirror.interrupts import noting_interrupts
 from neuromirror.options import Whole
 from neuromirror.training.settings import Settings
 
@@ -176,7 +178,7 @@ def draw(
 
 @app.command
 def run(
-    circuit: str,
+    circuit: str | None = None,
     /,
     *,
     backend: str = "brian2",
@@ -186,6 +188,7 @@ def run(
     dtype: str = "float64",
     points: Whole = 200,
     out: Annotated[str | None, Parameter(name=["--out", "-o"])] = None,
+    resume: Path | None = None,
     json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
     figures: Annotated[bool, Parameter(help="Draw the figures; --no-figures draws none.")] = True,
     method: Overlay = None,
@@ -196,7 +199,7 @@ def run(
     Parameters
     ----------
     circuit
-        Circuit file, or name of a shipped circuit.
+        Circuit file, or name of a shipped circuit; left out with --resume.
     backend
         brian2 (spiking cells), torch, brian2-rate or reference (rates).
     seed
@@ -211,9 +214,19 @@ def run(
         Number of rows of the metrics.
     out
         The run directory itself; with several seeds, the directory of the run directories.
+    resume
+        Go on with the run of this directory, as it was begun.
     json_
         Print one JSON object as the last line.
     """
+    if resume is not None:
+        from neuromirror.commands.resume import go_on
+
+        begun = (circuit, backend, seed, seeds, target, dtype, points, out, method, set_)
+        go_on(resume, begun, figures=figures, json_=json_)
+        return
+    if circuit is None:
+        raise RequestError("run: name a circuit, such as figure1, or a run to go on with: --resume DIR.")
     if not 1 <= seeds <= 10_000:
         raise RequestError(f"--seeds {seeds}: expected a number of runs from 1 to 10000.")
     from neuromirror.backends.base import Options
@@ -429,6 +442,11 @@ def _run(arguments: list[str], *, debug: bool) -> int:
     from neuromirror import __version__
 
     app.version = __version__
+    with noting_interrupts() as interrupted:
+        return _code(arguments, interrupted, debug=debug)
+
+
+def _code(arguments: list[str], interrupted: threading.Event, *, debug: bool) -> int:
     try:
         app(arguments, result_action="return_none")
         sys.stdout.flush()
@@ -445,6 +463,9 @@ def _run(arguments: list[str], *, debug: bool) -> int:
         sys.stderr.close()
         return 0
     except Exception as error:
+        if interrupted.is_set():  # which a library that it came upon has taken for an error
+            print("interrupted", file=sys.stderr)
+            return 130
         if debug:
             raise
         print(f"error: {type(error).__name__}: {error}\n  This is a bug; --debug shows where.", file=sys.stderr)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuromirror import schedule
+from neuromirror.circuit.axons import role_in
 from neuromirror.circuit.checks import COMPARE
 from neuromirror.circuit.description import Description, Mode, Noise
 from neuromirror.circuit.homeostasis import normalisation_of, scaled_in
@@ -102,7 +103,7 @@ def mode_plan(description: Description, coding: Single, name: str, mode: Mode) -
         given = projection.permutation
         permutation = None if given is None else coding.order(np.array(given, dtype=np.intp))
         axons = Axons(name=key, source=projection.source, target=projection.target, permutation=permutation)
-        into[projection.role].setdefault(projection.target, []).append(axons)
+        into[role_in(projection, name)].setdefault(projection.target, []).append(axons)
     frozen = {role: {target: tuple(axons) for target, axons in by.items()} for role, by in into.items()}
     learners = [_learner(description, learner, rule) for learner, rule in mode.learn.items()]
     compare = {feedback: str(COMPARE.fullmatch(text)[1]) for feedback, text in mode.compare.items()}  # type: ignore[index]

@@ -3,161 +3,32 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from neuromirror import __version__
-from neuromirror.backends.base import Options, Snapshot, check_options, load_backend
+from neuromirror.backends.base import Backend, Options, check_options, load_backend, unresumable
 from neuromirror.circuit.capabilities import DEFAULT_BACKEND, capabilities
 from neuromirror.circuit.circuit import Circuit
 from neuromirror.circuit.load import load
-from neuromirror.errors import DivergenceError, RequestError
-from neuromirror.measure.alignment import angle_deg, gain
+from neuromirror.errors import RequestError
 from neuromirror.plan import Plan, make_plan
 from neuromirror.record.manifest import Manifest, PhaseEntry
 from neuromirror.record.store import RunWriter, check_free, is_free
+from neuromirror.recorder import RunRecorder
 from neuromirror.result import Run, open_run
 from neuromirror.schedule import Phase
 
 Progress = Callable[[float, float], None]
 """Takes the simulated time done and to do, in seconds, over all seeds."""
 
-
-@dataclass
-class RunRecorder:
-    """Writes what a backend sees into a run directory, and measures the angle and gain of every B on the way."""
-
-    plan: Plan
-    writer: RunWriter
-    progress_to: Callable[[float], None]
-    last: Snapshot | None = None
-    first: Snapshot | None = None
-    after: dict[str, Snapshot] = field(default_factory=dict)
-    spike_counts: dict[str, int] = field(default_factory=dict)
-    clipped: dict[str, dict[str, tuple[float, int]]] = field(default_factory=dict)
-
-    def snapshot(self, snapshot: Snapshot, *, keep_arrays: bool) -> None:
-        """Add a row to the metrics, and keep the arrays where asked.
-
-        Raises
-        ------
-        DivergenceError
-            If a weight is not finite any more; the row is added all the same.
-        """
-        weights = [array for array in snapshot.arrays.values() if array.ndim > 1]
-        assert not (self.plan.dale and any((array < 0).any() for array in weights)), "Dale's law holds"
-        self._count_clipped(snapshot)
-        self.first = self.first or snapshot
-        self.last = snapshot
-        if keep_arrays and snapshot.examples:
-            self.after[self.plan.phases[snapshot.phase].mode] = snapshot
-        self.writer.metrics(
-            {
-                "phase": snapshot.phase,
-                "mode": self.plan.phases[snapshot.phase].mode,
-                "examples": snapshot.examples,
-                "t_s": round(snapshot.t_s, 9),
-                **alignment_of(self.plan, snapshot.arrays),
-                **snapshot.more,
-            }
-        )
-        if keep_arrays:
-            self.write_arrays(snapshot)
-        if (lost := _lost(snapshot.arrays)) is not None:
-            mode = self.plan.phases[snapshot.phase].mode
-            raise DivergenceError(
-                f"{lost} is no longer finite after {snapshot.t_s:g} s, in {mode} mode. Lower the rate of the rule that "
-                "teaches it, or mend a drive that divides by zero or overflows."
-            )
-
-    def _count_clipped(self, snapshot: Snapshot) -> None:
-        """Add up the examples in which cells of each population were clipped, and all, by mode."""
-        examples = snapshot.examples - (self.last.examples if self.last is not None else 0)
-        of_mode = self.clipped.setdefault(self.plan.phases[snapshot.phase].mode, {})
-        for name, share in snapshot.more.get("clipped", {}).items():
-            clipped, all_of_them = of_mode.get(name, (0.0, 0))
-            of_mode[name] = clipped + share * examples, all_of_them + examples
-
-    def clipped_shares(self) -> dict[str, dict[str, float]]:
-        """Return how often the cells of each population were clipped, as a share of all examples, by mode."""
-        return {
-            mode: {name: clipped / examples for name, (clipped, examples) in sorted(found.items())}
-            for mode, found in sorted(self.clipped.items())
-            if found
-        }
-
-    def write_arrays(self, snapshot: Snapshot) -> None:
-        """Write all weights, those of the feedback path apart."""
-        feedback = {
-            name
-            for name, projection in self.plan.description.projections.items()
-            if self.plan.description.populations[projection.target].path == "feedback"
-        }
-        self.writer.weights(
-            snapshot.examples,
-            {name: array for name, array in snapshot.arrays.items() if name not in feedback},
-            {name: array for name, array in snapshot.arrays.items() if name in feedback},
-        )
-
-    def spikes(self, population: str, ticks: NDArray[np.int64], cells: NDArray[np.int32]) -> None:
-        """Write spikes of one population."""
-        self.spike_counts[population] = self.spike_counts.get(population, 0) + len(ticks)
-        self.writer.spikes(population, ticks, cells)
-
-    def progress(self, done_s: float) -> None:
-        """Pass on how far the run is."""
-        self.progress_to(done_s)
-
-    @property
-    def complete(self) -> bool:
-        """Whether the run has reached its end."""
-        at_end = self.last is not None and self.last.t_s >= self.plan.phases[-1].stop_s - 1e-9
-        return at_end and self.last is not None and _lost(self.last.arrays) is None
-
-    def left(self) -> str:
-        """Say what an interrupted run leaves behind."""
-        seed, total_s = self.plan.seed, self.plan.phases[-1].stop_s
-        if self.last is None:
-            return f"seed {seed}: stopped before there was anything to save"
-        return f"seed {seed}: stopped after {self.last.t_s:g} of {total_s:g} s, which are saved in {self.writer.path}"
-
-    def close(self, backend: str, wall_s: float) -> None:
-        """Close the record: as complete, as cut short with the last state, or not at all where nothing was recorded."""
-        if self.last is None:
-            self.writer.discard()
-            return
-        self.writer.timings({"wall_s": wall_s})
-        if self.complete:
-            self.writer.finish(summary(self, backend))
-        else:
-            self.write_arrays(self.last)
-            self.writer.interrupt()
-
-
-def _lost(arrays: Mapping[str, NDArray[np.float64]]) -> str | None:
-    """Return the name of an array that has diverged, if one has."""
-    return next((name for name in sorted(arrays) if not np.isfinite(arrays[name]).all()), None)
-
-
-@np.errstate(all="ignore")  # a norm that overflows is written as null
-def alignment_of(plan: Plan, arrays: Mapping[str, NDArray[np.float64]]) -> dict[str, dict[str, float]]:
-    """Return the angle to Wᵀ and the gain of every B, between units, and the norm of every array."""
-    units = plan.coding.unit_weights
-    pairs = {b: (units(arrays[b]), units(arrays[w])) for b, w in plan.mirrors.items()}
-    return {
-        "angles_deg": {name: angle_deg(B, W) for name, (B, W) in pairs.items()},
-        "gain": {name: gain(B, W) for name, (B, W) in pairs.items()},
-        "w_norm": {name: float(np.linalg.norm(arrays[name])) for name in sorted(arrays) if arrays[name].ndim >= 2},
-    }
+OPTIONS = "options.json"
+"""The file of a run directory that has the options which the run goes on with, should it be cut short."""
 
 
 def run(
@@ -250,16 +121,10 @@ def run_seeds(
     recorders = []
     for index, (plan, folder) in enumerate(zip(plans, folders, strict=True)):
         progress_to = partial(_progress_of_one, progress, index, total_s, len(plans))
-        recorders.append(recorder_of(plan, folder, backend=backend, target=target, progress_to=progress_to))
-    started = time.perf_counter()
-    try:
-        simulator.run(plans, list(recorders), options)
-    finally:
-        wall_s = (time.perf_counter() - started) / len(plans)
-        for recorder in recorders:
-            recorder.close(backend, wall_s)
-            if not recorder.complete:
-                announce(recorder.left())
+        recorders.append(
+            recorder_of(plan, folder, backend=backend, target=target, points=options.points, progress_to=progress_to)
+        )
+    carry_out(simulator, plans, recorders, options, announce)
     runs = [open_run(folder) for folder in folders]
     if figures:
         for record in runs:
@@ -272,39 +137,36 @@ def _progress_of_one(progress: Progress, index: int, of_s: float, runs: int, don
 
 
 def recorder_of(
-    plan: Plan, folder: Path, *, backend: str, target: str, progress_to: Callable[[float], None]
+    plan: Plan, folder: Path, *, backend: str, target: str, points: int, progress_to: Callable[[float], None]
 ) -> RunRecorder:
     """Make the run directory of a plan, and return what records into it; see `RunWriter.create`."""
     files = plan.circuit.to_files("circuit")
     text = files.pop("circuit.toml").decode()
+    if unresumable(backend, target) is None:
+        files[OPTIONS] = (json.dumps({"points": points}) + "\n").encode()
     phases = tuple(phase_entry(phase) for phase in plan.phases)
     learned = {one.name for phase in plan.phases for one in plan.modes[phase.mode].learners}
     manifest = manifest_of(plan, backend=backend, target=target, phases=phases, learned=learned)
     return RunRecorder(plan, RunWriter.create(folder, manifest, text, files), progress_to)
 
 
-def summary(recorder: RunRecorder, backend: str) -> dict[str, Any]:
-    """Return what ``--json`` prints of a run, without what differs between identical runs."""
-    plan, last, first = recorder.plan, recorder.last, recorder.first
-    assert last is not None
-    assert first is not None
-    aligned = alignment_of(plan, last.arrays)
-    return {
-        "circuit_sha256": plan.circuit.sha256,
-        "protocol_sha256": plan.circuit.protocol_sha256,
-        "backend": backend,
-        "seed": plan.seed,
-        "examples": last.examples,
-        "simulated_s": plan.phases[-1].stop_s,
-        "matrix_angles_deg": aligned["angles_deg"],
-        "matrix_angles_before_deg": alignment_of(plan, first.arrays)["angles_deg"],
-        "matrix_angles_after_deg": {
-            mode: alignment_of(plan, state.arrays)["angles_deg"] for mode, state in recorder.after.items()
-        },
-        "gain": aligned["gain"],
-        "clipped": recorder.clipped_shares(),
-        "spikes": recorder.spike_counts,
-    }
+def carry_out(
+    simulator: Backend,
+    plans: list[Plan],
+    recorders: list[RunRecorder],
+    options: Options,
+    announce: Callable[[str], None],
+) -> None:
+    """Run plans into their records, and close these, however it ends."""
+    started = time.perf_counter()
+    try:
+        simulator.run(plans, list(recorders), options)
+    finally:
+        wall_s = (time.perf_counter() - started) / len(plans)
+        for recorder in recorders:
+            recorder.close(wall_s)
+            if not recorder.complete:
+                announce(recorder.left())
 
 
 def _seeds(seeds: Sequence[int]) -> str:
@@ -367,7 +229,7 @@ def manifest_of(
         target=target,
         seed=plan.seed,
         dt_s=description.time.dt.s if spiking else None,
-        versions=_versions(backend),
+        versions=versions_of(backend),
         device=target.partition(",")[0] if backend == "torch" else "cpu",
         populations={
             name: {"path": p.path, "layer": p.layer, "size": plan.sizes[name]}
@@ -387,7 +249,8 @@ def _command_line() -> str:
     return " ".join([os.path.basename(sys.argv[0]) or "python", *sys.argv[1:]])
 
 
-def _versions(backend: str) -> dict[str, str]:
+def versions_of(backend: str) -> dict[str, str]:
+    """Return the versions of all that the numbers of a backend depend on, by name."""
     modules = {name: importlib.import_module(name) for name in ("numpy", capabilities(backend).needs)}
     return {
         "python": ".".join(map(str, sys.version_info[:3])),

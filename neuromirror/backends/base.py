@@ -57,6 +57,39 @@ class Recorder(Protocol):
         ...
 
 
+State = Mapping[str, NDArray[Any]]
+"""All that a backend needs to go on from a moment of a run, as arrays by name."""
+
+
+@runtime_checkable
+class Keeper(Protocol):
+    """A recorder that keeps moments of a run, so that it can go on from the newest.
+
+    Attributes
+    ----------
+    begun : State or None
+        What the run goes on from; None at its beginning.
+    """
+
+    begun: State | None
+
+    def keep(self, state: Callable[[], State], *, now: bool) -> None:
+        """Keep the present moment if one is due, or `now` asks for it; all that came before it has been handed over.
+
+        Without ``now`` the state may not be asked for at all.
+        """
+        ...
+
+
+def unresumable(backend: str, target: str | None) -> str | None:
+    """Return why a run cannot go on when it has been cut short; None if it can."""
+    if backend != "brian2":
+        return f"runs of backend '{backend}' keep no state on their way"
+    if target == "cpp_standalone":
+        return "standalone programs keep no state on their way, as targets numpy and cython do"
+    return None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """How to run, apart from what the circuit file says.

@@ -181,7 +181,8 @@ class Projection(Model):
 
     Without a ``role`` the synapses excite and inhibit through weights; ``drive`` makes the target mimic the source
     (eq. 6), ``gate`` multiplies the target's feedback input by φ' of the source (eq. 3), and ``error`` brings the
-    source's deviation from its baseline to the target's learning rule without driving it (eq. 4).
+    source's deviation from its baseline to the target's learning rule without driving it (eq. 4). ``roles`` names modes
+    in which a projection does something else than in the others: axons that drive asleep may gate awake (8.4).
 
     ``mask`` says of an all_to_all projection which synapses there are: (target, source), 1 or 0.
     """
@@ -190,6 +191,7 @@ class Projection(Model):
     target: str
     connector: Literal["all_to_all", "one_to_one", "conv", "local", "pool", "shortcut"]
     role: Literal["synapse", "drive", "gate", "error"] = "synapse"
+    roles: dict[str, Literal["drive", "gate"]] | None = None
     weight: Init | None = None
     permutation: tuple[Annotated[int, Field(ge=0, strict=True)], ...] | None = None
     delay: Delay = Quantity(0.0, "time")
@@ -275,11 +277,13 @@ class Mirroring(Model):
     """Short form: the modes in which every B learns (8.5).
 
     ``turns``: ``each`` layer is noisy in turn; ``alternate``, every second layer; ``together``, all layers, each with
-    noise of its own; ``single``, the lowest alone, whose signal drives the rest. ``rule_for`` names other rules for the
-    B of those W that lead to cells of some kinds.
+    noise of its own; ``single``, the lowest alone, whose signal drives the rest. ``own_input``: whether what leads into
+    a noisy layer transmits, with the first two. ``rule_for`` names other rules for the B of those W that lead to cells
+    of some kinds.
     """
 
     turns: Literal["each", "alternate", "together", "single"] = "each"
+    own_input: Literal["off", "on"] = "off"
     rule: str = "mirror"
     rule_for: dict[str, str] = Field(default_factory=dict)
     noise: Noise = Field(default_factory=Noise)
@@ -303,12 +307,16 @@ class Feedback(Model):
     ``skip`` leaves out the B of the named W's. ``cross_delay`` is what each layer's cross-projection is later than that
     of the layer above, so that what a B joins was sent at the same time; the top layer's has none. Without ``distinct``
     the cells of the forward path carry the feedback signals too.
+
+    ``cross``: the axons that drive feedback cells and those that gate them are ``two`` sets, or ``one``, which gates
+    in the modes whose ``on`` has ``@gate`` and drives in the others.
     """
 
     distinct: Truth = True
     skip: tuple[str, ...] = ()
     cell: str | None = None
     weight: Init = Init()
+    cross: Literal["two", "one"] = "two"
     cross_delay: Delay = Quantity(0.0, "time")
     transport: Transport = "none"
 

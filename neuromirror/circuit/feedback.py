@@ -1,14 +1,16 @@
 """The short form ``[feedback]``: for every forward population its feedback cells, for every W its B.
 
-Names follow those of the forward path: y1 has d1, W1 has B1, and the cross-projections are x1, g1 and e1. Other names
-get d_, B_, x_, g_ and e_ in front; in the names that a motif makes, a last part that begins with W has a B there.
+Names follow those of the forward path: y1 has d1, W1 has B1, and the cross-projections are x1, g1 and e1; there is no
+g1 where one set of axons, x1, drives and gates. Other names get d_, B_, x_, g_ and e_ in front; in the names that a
+motif makes, a last part that begins with W has a B there.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
-from neuromirror.circuit.description import Feedback, Population, Projection
+from neuromirror.circuit.description import Feedback, Mode, Population, Projection
 from neuromirror.circuit.geometry import WEIGHTED
 from neuromirror.units import Quantity
 
@@ -25,8 +27,12 @@ def counterpart(name: str, letter: str) -> str:
     return f"{letter}_{name}"
 
 
+GATE = "@gate"
+"""What a mode has on in which one set of axons gates."""
+
+
 def feedback_path(
-    feedback: Feedback, populations: Populations, projections: Projections
+    feedback: Feedback, populations: Populations, projections: Projections, modes: Mapping[str, Mode]
 ) -> tuple[Populations, Projections]:
     """Return the feedback populations of a forward path, and its feedback and cross-projections.
 
@@ -35,6 +41,8 @@ def feedback_path(
     feedback : Feedback
     populations, projections : dict
         Those of the forward path; others are passed over.
+    modes : mapping of str to Mode
+        As the file states them, groups not yet written out.
     """
     forward = {name: p for name, p in populations.items() if p.path == "forward"}
     upward = {
@@ -56,12 +64,14 @@ def feedback_path(
         for name in needed
     }
     made = {counterpart(name, "B"): _back(feedback, name, projection) for name, projection in mirrored.items()}
+    gating = {key: "gate" for key, mode in modes.items() if GATE in mode.on and feedback.cross == "one"}
     top = max((forward[name].layer for name in needed), default=0)
     for name in needed:
         y, d = name, counterpart(name, "d")
         delay = Quantity(feedback.cross_delay.si * (top - forward[name].layer), "time")
-        made[counterpart(name, "x")] = _across(y, d, "drive", delay)
-        made[counterpart(name, "g")] = _across(y, d, "gate")
+        made[counterpart(name, "x")] = _across(y, d, "drive", delay=delay, roles=gating or None)
+        if feedback.cross == "two":
+            made[counterpart(name, "g")] = _across(y, d, "gate")
         if name in targets:
             made[counterpart(name, "e")] = _across(d, y, "error")
     return cells, made
@@ -83,6 +93,6 @@ def _back(feedback: Feedback, name: str, projection: Projection) -> Projection:
     )
 
 
-def _across(source: str, target: str, role: str, delay: Quantity | None = None) -> Projection:
+def _across(source: str, target: str, role: str, **more: object) -> Projection:
     said = {"source": source, "target": target, "connector": "one_to_one", "role": role}
-    return Projection.model_validate(said if delay is None else {**said, "delay": delay})
+    return Projection.model_validate({**said, **more})

@@ -6,6 +6,7 @@ import math
 
 import networkx as nx
 
+from neuromirror.circuit.axons import all_roles, role_in
 from neuromirror.circuit.description import Description, Mode
 from neuromirror.circuit.geometry import own_parameters, weights_of
 
@@ -23,11 +24,12 @@ def build_graph(description: Description) -> nx.MultiDiGraph:
     networkx.MultiDiGraph
         Nodes are population names with ``path``, ``layer``, ``shape``, ``size``, ``cell``, ``activation``, ``norm``,
         ``norm_when``, ``parameters`` (biases, gains and shifts) and ``shares``.
-        Edge keys are projection names, with ``role``, ``connector``, ``shape`` (target cells, source cells),
-        ``weights`` (their number), ``mirrors``, ``transport``, ``permutation``, ``kernel``, ``stride``, ``pool``,
-        ``join`` and ``delay_s``.
+        Edge keys are projection names, with ``role``, ``roles`` (all that it has in some mode), ``connector``,
+        ``shape`` (target cells, source cells), ``weights`` (their number), ``mirrors``, ``transport``,
+        ``permutation``, ``kernel``, ``stride``, ``pool``, ``join`` and ``delay_s``.
         ``graph.graph["modes"]`` gives for each mode what is ``on``, ``learn``, ``noise``, ``input``, ``compare`` and
-        ``bias``. Names are in alphabetical order, whatever the order of the file.
+        ``bias``, and the ``roles`` of projections that have another there than elsewhere. Names are in alphabetical
+        order, whatever the order of the file.
     """
     graph = nx.MultiDiGraph(name=description.name)
     for name, population in sorted(description.populations.items()):
@@ -52,6 +54,7 @@ def build_graph(description: Description) -> nx.MultiDiGraph:
                 projection.target,
                 key=name,
                 role=projection.role,
+                roles=all_roles(projection),
                 connector=projection.connector,
                 shape=(graph.nodes[projection.target]["size"], graph.nodes[projection.source]["size"]),
                 weights=weights_of(description, name),
@@ -64,8 +67,15 @@ def build_graph(description: Description) -> nx.MultiDiGraph:
                 join=projection.join,
                 delay_s=projection.delay.s,
             )
-    graph.graph["modes"] = {name: _mode(mode) for name, mode in sorted(description.modes.items())}
+    graph.graph["modes"] = {
+        name: {**_mode(mode), "roles": _roles(description, name)} for name, mode in sorted(description.modes.items())
+    }
     return graph
+
+
+def _roles(description: Description, mode: str) -> dict[str, str]:
+    found = {name: role_in(projection, mode) for name, projection in sorted(description.projections.items())}
+    return {name: role for name, role in found.items() if role != description.projections[name].role}
 
 
 def _mode(mode: Mode) -> dict[str, object]:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from neuromirror.circuit.axons import role_in
 from neuromirror.circuit.description import Description, Mode
 
 
-def groups(description: Description) -> dict[str, list[str]]:
-    """Return the members of every group of an expanded description.
+def groups(description: Description, mode: str) -> dict[str, list[str]]:
+    """Return the members of every group of an expanded description, as a mode of that name may name them.
 
     ``@forward`` and ``@feedback`` are the projections within a path, ``@drive``, ``@gate`` and ``@error`` the
-    cross-projections of a role, ``@W`` and ``@B`` the weights of either path, ``@bias`` all biases and ``@norm`` the
-    gains and shifts of all batch norms.
+    cross-projections of a role in the mode, ``@W`` and ``@B`` the weights of either path, ``@bias`` all biases and
+    ``@norm`` the gains and shifts of all batch norms.
     """
     found: dict[str, list[str]] = {
         f"@{name}": [] for name in ("forward", "feedback", "drive", "gate", "error", "W", "B", "bias", "norm")
@@ -20,7 +21,7 @@ def groups(description: Description) -> dict[str, list[str]]:
     for name, projection in description.projections.items():
         target = description.populations.get(projection.target)
         if projection.role != "synapse":
-            found[f"@{projection.role}"].append(name)
+            found[f"@{role_in(projection, mode)}"].append(name)
         elif target is not None:
             found[f"@{target.path}"].append(name)
             if projection.weight is not None:
@@ -37,8 +38,7 @@ def with_groups(description: Description) -> Description:
     """Write out the groups that modes name; what a mode names itself wins."""
     if not any(name.startswith("@") for mode in description.modes.values() for name in (*mode.on, *mode.learn)):
         return description
-    members = groups(description)
-    modes = {name: _written_out(mode, members) for name, mode in description.modes.items()}
+    modes = {name: _written_out(mode, groups(description, name)) for name, mode in description.modes.items()}
     return description.model_copy(update={"modes": modes})
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from neuromirror.circuit.axons import role_in
 from neuromirror.circuit.checks import COMPARE
 from neuromirror.circuit.description import Description, Mode, Projection
 from neuromirror.circuit.rules import drive_of
@@ -47,7 +48,7 @@ def lesioned(description: Description, names: Sequence[str]) -> Description:
     }
     kept = {name: _with_mirror(projection, projections) for name, projection in projections.items()}
     less = description.model_copy(update={"populations": populations, "projections": kept})
-    modes = {name: _mode(description, less, mode) for name, mode in description.modes.items()}
+    modes = {name: _mode(description, less, name, mode) for name, mode in description.modes.items()}
     return less.model_copy(update={"modes": modes})
 
 
@@ -57,7 +58,7 @@ def _with_mirror(projection: Projection, left: dict[str, Projection]) -> Project
     return projection.model_copy(update={"mirrors": None, "transport": "none"})
 
 
-def _mode(before: Description, after: Description, mode: Mode) -> Mode:
+def _mode(before: Description, after: Description, key: str, mode: Mode) -> Mode:
     populations, on = after.populations, tuple(name for name in mode.on if name in after.projections)
     compare = {
         name: text
@@ -68,7 +69,7 @@ def _mode(before: Description, after: Description, mode: Mode) -> Mode:
         name: rule
         for name, rule in mode.learn.items()
         if (name in after.projections or name.removesuffix(".bias") in populations)
-        and _arriving(after, on, _target(before, name)) >= _needed(before, rule)
+        and _arriving(after, key, on, _target(before, name)) >= _needed(before, rule)
     }
     return mode.model_copy(
         update={
@@ -92,8 +93,8 @@ def _needed(description: Description, rule: str) -> set[str]:
     return {"error", "cross"} & set(drive_of(described.drive, described.constants).names)
 
 
-def _arriving(description: Description, on: Sequence[str], target: str) -> set[str]:
-    """Return what cross-projections that are on bring to a population."""
+def _arriving(description: Description, mode: str, on: Sequence[str], target: str) -> set[str]:
+    """Return what cross-projections that are on bring to a population in a mode."""
     brings = {"error": "error", "drive": "cross", "gate": "cross"}
     arriving = (description.projections[name] for name in on if description.projections[name].target == target)
-    return {brings[projection.role] for projection in arriving if projection.role in brings}
+    return {brings[role] for projection in arriving if (role := role_in(projection, mode)) in brings}

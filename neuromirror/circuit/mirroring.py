@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from neuromirror.circuit.axons import role_in
 from neuromirror.circuit.description import Description, Mirroring, Mode
 from neuromirror.circuit.fit import forward_path
 from neuromirror.circuit.protocol import Item, Repeat, Step
@@ -16,7 +17,7 @@ def with_mirroring(description: Description) -> Description:
     if mirroring is None:
         return description
     modes = {
-        name: _mode(description, mirroring, noisy, everything=everything)
+        name: _mode(description, mirroring, name, noisy, everything=everything)
         for name, (noisy, everything) in _turns(description, mirroring).items()
     }
     schedule = tuple(_written_out(item, list(modes)) for item in description.schedule)
@@ -45,14 +46,16 @@ def _turns(description: Description, mirroring: Mirroring) -> dict[str, tuple[li
     return {"mirror_single": (ordered[:1], True)}
 
 
-def _mode(description: Description, mirroring: Mirroring, noisy: list[str], *, everything: bool) -> Mode:
+def _mode(description: Description, mirroring: Mirroring, mode: str, noisy: list[str], *, everything: bool) -> Mode:
     """Return the mode in which some populations are noisy, and the B above them (or all) learn."""
     projections = description.projections
     forward = list(forward_path(description))
-    on = [name for name in forward if everything or (projections[name].source in noisy and projections[name].weight)]
-    learn = [b for b, p in projections.items() if p.weight is not None and p.mirrors in on]
+    taught = [w for w in forward if everything or (projections[w].source in noisy and projections[w].weight)]
+    driving = [w for w in forward if mirroring.own_input == "on" and projections[w].target in noisy]
+    on = [name for name in forward if name in (*taught, *driving)]
+    learn = [b for b, p in projections.items() if p.weight is not None and p.mirrors in taught]
     ends = {end for b in learn for end in (projections[b].source, projections[b].target)}
-    drives = [name for name, p in projections.items() if p.role == "drive" and p.target in ends]
+    drives = [name for name, p in projections.items() if role_in(p, mode) == "drive" and p.target in ends]
     return Mode(
         noise={name: mirroring.noise for name in noisy},
         on=(*on, *drives),

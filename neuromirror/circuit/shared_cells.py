@@ -1,16 +1,18 @@
 """What spiking cells can do that carry both signals, forward and feedback (8.1).
 
 Asleep a feedback cell fires as the forward cell does, so that one cell can be both. Awake they fire differently, and
-the cell would have to take turns.
+the cells take turns; see `neuromirror.circuit.turns`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from neuromirror.circuit.checks.context import Context, Path
+from neuromirror.circuit.axons import in_role
+from neuromirror.circuit.checks.context import Context
 from neuromirror.circuit.description import Mode, Population
 from neuromirror.circuit.templates import flat
+from neuromirror.circuit.turns import turning
 from neuromirror.errors import Problem
 
 
@@ -22,8 +24,8 @@ def shared_cells(c: Context) -> Iterator[Problem]:
     scheduled = {step.mode for step in flat(c.circuit.schedule)}
     for name, mode in c.circuit.modes.items():
         if name in scheduled:
-            yield from _awake(c, ("modes", name), mode, shared)
-            yield from _copies(c, mode, shared)
+            yield from turning(c, name, mode)
+            yield from _copies(c, name, mode, shared)
 
 
 def _one_kind(c: Context, name: str, population: Population) -> Iterator[Problem]:
@@ -33,27 +35,10 @@ def _one_kind(c: Context, name: str, population: Population) -> Iterator[Problem
         yield c.problem("shared-kind", ("populations", name), message)
 
 
-def _awake(c: Context, path: Path, mode: Mode, shared: dict[str, Population]) -> Iterator[Problem]:
-    """Report a mode in which shared cells would carry two signals."""
-    carried = [f"{name} is compared" for name in mode.compare if name in shared]
-    for name in mode.on:
-        projection = c.circuit.projections.get(name)
-        if projection is not None and projection.role != "drive" and {projection.source, projection.target} & {*shared}:
-            carried.append(f"{name} is on")
-    if carried:
-        message = (
-            f"{carried[0]}, so that its cells, which carry the forward signal too, would have to take turns. No "
-            "spiking backend lets them. Use cells that are distinct, schedule only modes in which nothing but drive "
-            "projections leads to shared cells, or use --backend torch."
-        )
-        yield c.problem("taking-turns", path, message)
-
-
-def _copies(c: Context, mode: Mode, shared: dict[str, Population]) -> Iterator[Problem]:
+def _copies(c: Context, mode_name: str, mode: Mode, shared: dict[str, Population]) -> Iterator[Problem]:
     """Report drive projections that do not bring shared cells exactly what they fire themselves."""
-    for name in mode.on:
-        projection = c.circuit.projections.get(name)
-        if projection is None or projection.role != "drive" or projection.target not in shared:
+    for name, projection in in_role(c.circuit, mode_name, mode, "drive").items():
+        if projection.target not in shared:
             continue
         place, own = ("projections", name), shared[projection.target].shares
         if projection.source != own:

@@ -40,7 +40,7 @@ def expand(description: Description) -> Description:
         more = _forward(description.layers, cell)
         populations, projections = _with(populations, more[0]), _with(projections, more[1])
     if description.feedback is not None:
-        made = feedback_path(description.feedback, populations, projections)
+        made = feedback_path(description.feedback, populations, projections, description.modes)
         populations, projections = _with(populations, made[0]), _with(projections, made[1])
     explicit = description.model_copy(
         update={

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from neuromirror.record.activity import of_all_cells
+
 if TYPE_CHECKING:
     from neuromirror.result import Run
 
@@ -15,7 +17,7 @@ LEAST_CLIPPED = 0.0005
 
 
 def report(record: Run, figures: bool) -> None:
-    """Print of a run the angle before and after each phase, the loss, what was clipped, and where the figures are."""
+    """Print of a run the angle before and after each phase, the loss, clipping, spikes, and where the figures are."""
     steps, phases = record.weight_steps(), record.manifest.phases
     for name in sorted(record.manifest.summary["matrix_angles_deg"]):
         angles = {row["examples"]: row["angles_deg"][name] for row in record.metrics()}
@@ -36,6 +38,8 @@ def report(record: Run, figures: bool) -> None:
         print(f"seed {record.manifest.seed}  loss: {first:.3g} in the first third of the task, {last:.3g} in the last")
     if (clipped := _clipped(record.manifest.summary["clipped"])) is not None:
         print(f"seed {record.manifest.seed}  most clipped at zero rate: {clipped}")
+    if (spikes := _spikes(record)) is not None:
+        print(f"seed {record.manifest.seed}  spikes: {spikes}")
     print(f"record   {record.path}")
     if figures:
         for figure in sorted((record.path / "figures").glob("*.png")):
@@ -51,6 +55,21 @@ def _clipped(shares: dict[str, dict[str, float]]) -> str | None:
         if share >= LEAST_CLIPPED
     ]
     return ", ".join(said) or None
+
+
+def _spikes(record: Run) -> str | None:
+    """Say how many spikes there were in each mode, and how many a cell has in a second; None where nothing spikes."""
+    summary, populations = record.manifest.summary, record.manifest.populations
+    if "spikes_by_mode" not in summary:
+        return None
+    shared, said = summary["shared_cells"], []
+    sizes = {name: entry["size"] for name, entry in populations.items()}
+    for mode, of_mode in summary["spikes_by_mode"].items():
+        rates_Hz = summary["mean_rates_Hz"][mode]
+        together_Hz = of_all_cells({name: rate * sizes[name] for name, rate in rates_Hz.items()}, shared)
+        mean_Hz = together_Hz / of_all_cells(sizes, shared)
+        said.append(f"{of_all_cells(of_mode, shared):,} in {mode} mode ({mean_Hz:.1f} Hz a cell)")
+    return ", ".join(said)
 
 
 def _degrees(angle_deg: float | None) -> str:

@@ -80,7 +80,7 @@ def draw_bundle(ax: Axes, graph: nx.MultiDiGraph, layout: Layout, bundle: Bundle
         pairs = list(joined(layout, data, source, target))
         lines = [_line(graph, layout, pair, offset) for pair in pairs]
         if lines:
-            _draw_lines(ax, name, lines, state, HEADS[data["role"]], layout.scale)
+            _draw_lines(ax, name, lines, state, HEADS[role_of(name, data, mode)], layout.scale)
             if state.plus:
                 _draw_pluses(ax, pairs, lines, state, layout.scale)
             x, y, ha, va = _label_place(graph, layout, (source, target), lines, index, len(bundle))
@@ -101,6 +101,11 @@ def arrow_label(name: str, data: dict[str, Any]) -> str:
         case "sign":
             return f"sgn {own}\n= sgn {other}ᵀ"
     return own
+
+
+def role_of(name: str, data: dict[str, Any], mode: dict[str, Any]) -> str:
+    """Return the role that a projection has in a mode."""
+    return mode.get("roles", {}).get(name, data["role"])
 
 
 def state_of(name: str, mode: dict[str, Any]) -> str:

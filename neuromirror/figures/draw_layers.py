@@ -38,6 +38,8 @@ _CLEAR_IN = 0.012
 """Distance of their heads to the rims of boxes."""
 _CROSS_HEAD = 0.36
 """Size of their heads, to those of drawings cell by cell."""
+_APART_IN = 0.035
+"""Distance between the heads of axons that have several roles."""
 
 
 def draw_layers(graph: nx.MultiDiGraph, modes: Modes) -> Figure:
@@ -162,11 +164,14 @@ def _draw_crosses(ax: Axes, graph: nx.MultiDiGraph, row: Row, boxes: tuple[Box, 
             if data["role"] in ROLES:
                 y, right = middle + _CROSS_IN[data["role"]], a == row.forward
                 ends = np.array([(forward.right, y), (feedback.left, y)])[:: 1 if right else -1]
-                tip = ends[1] - np.array([_CLEAR_IN if right else -_CLEAR_IN, 0])
-                head = tip + _CROSS_HEAD * HEADS[data["role"]].outline * (1 if right else -1)
+                side = 1 if right else -1
+                heads = [
+                    ends[1] + side * (_CROSS_HEAD * HEADS[role].outline - np.array([_CLEAR_IN + k * _APART_IN, 0]))
+                    for k, role in enumerate(data.get("roles", [data["role"]]))
+                ]
                 lines = LineCollection([ends], colors=style.BLACK, linewidths=0.5, zorder=5, gid=name)
                 ax.add_collection(lines)
-                ax.add_collection(PolyCollection([head], facecolors=style.BLACK, edgecolors="none", zorder=6))
+                ax.add_collection(PolyCollection(heads, facecolors=style.BLACK, edgecolors="none", zorder=6))
 
 
 def _draw_outside(ax: Axes, rows: list[Row], boxes: list[tuple[Box, Box]], modes: Modes) -> None:

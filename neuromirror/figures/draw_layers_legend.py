@@ -55,7 +55,7 @@ def _norms(nodes: list[dict[str, Any]]) -> list[Entry]:
 
 
 def _others(graph: nx.MultiDiGraph, edges: list[dict[str, Any]]) -> list[Entry]:
-    roles = {data["role"] for data in edges} - {"synapse"}
+    roles = {role for data in edges for role in data.get("roles", [data["role"]])} - {"synapse"}
     entries: list[Entry] = [(head.label, (role_sign(role),)) for role, head in HEADS.items() if role in roles]
     if any(data["transport"] != "none" for data in edges):
         entries.append(("transported: not local", (sign(marker="$=$", markersize=7, markeredgewidth=0.3),)))

@@ -40,6 +40,7 @@ def mode_lines(graph: nx.MultiDiGraph, modes: Modes) -> list[tuple[str, str]]:
 
 def _signature(graph: nx.MultiDiGraph, mode: dict[str, Any]) -> tuple[Any, ...]:
     sorts = _sorts(graph)
+    sorts |= {name: (role, sorts[name][1]) for name, role in mode.get("roles", {}).items()}
     return (
         mode["bias"],
         bool(mode["input"]),

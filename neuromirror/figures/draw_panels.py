@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.path import Path
 
 from neuromirror.figures import style
-from neuromirror.figures.draw_arrows import HEADS, STATES, Bundle, draw_bundle, plus_marks, state_of
+from neuromirror.figures.draw_arrows import HEADS, STATES, Bundle, draw_bundle, plus_marks, role_of, state_of
 from neuromirror.figures.draw_cells import ZIGZAG, draw_population
 from neuromirror.figures.draw_layout import Layout
 
@@ -145,7 +145,7 @@ def _draw_panel(ax: Axes, graph: nx.MultiDiGraph, layout: Layout, mode: dict[str
 def legend_entries(graph: nx.MultiDiGraph, modes: list[dict[str, Any]]) -> list[Entry]:
     """Return the entries of the legend for everything that the given modes show."""
     edges = [data for *_, data in graph.edges(data=True)]
-    roles = {data["role"] for data in edges}
+    roles = {role_of(name, data, mode) for *_, name, data in graph.edges(keys=True, data=True) for mode in modes}
     present = {state_of(name, mode) for *_, name in graph.edges(keys=True) for mode in modes}
     entries: list[Entry] = []
     for key, state in STATES.items():

@@ -53,9 +53,24 @@ def probed_part(signal_TK: np.ndarray, probe_TK: np.ndarray, lags: int) -> np.nd
 def passed_correlation(lower_TN: np.ndarray, upper_TM: np.ndarray, W_MN: np.ndarray, lags: int) -> float:
     """Return the correlation ρ of lower cells in what the upper cells pass on, which `correlated_angle_deg` takes.
 
-    ρ is the mean of cov(x_j, g∗x_k) over pairs of cells, over its mean for j = k, with the filter g by which
-    z = g∗(W·x) fits best. Membranes and synapses smooth, and in g∗x slow noise in common outweighs the spikes that are
-    each cell's own by more than in x.
+    ρ is the mean over pairs of cells of their covariance in what is passed on, over the mean for j = k; see
+    `passed_covariance`, of which these are the parameters and errors.
+
+    Returns
+    -------
+    float
+        Without unit.
+    """
+    covariance_NN = passed_covariance(lower_TN, upper_TM, W_MN, lags)
+    own = np.eye(len(covariance_NN), dtype=bool)
+    return float(covariance_NN[~own].mean() / covariance_NN[own].mean())
+
+
+def passed_covariance(lower_TN: np.ndarray, upper_TM: np.ndarray, W_MN: np.ndarray, lags: int) -> np.ndarray:
+    """Return the covariance C of lower cells in what the upper cells pass on: B, which copies it, tends to C·Wᵀ.
+
+    C_jk = cov(x_j, g∗x_k) with the filter g by which z = g∗(W·x) fits best. Membranes and synapses smooth, and in g∗x
+    slow noise in common outweighs the spikes that are each cell's own by more than in x.
 
     Parameters
     ----------
@@ -68,8 +83,8 @@ def passed_correlation(lower_TN: np.ndarray, upper_TM: np.ndarray, W_MN: np.ndar
 
     Returns
     -------
-    float
-        Without unit.
+    ndarray of float64, shape (N, N)
+        In the unit of x·z over that of W.
 
     Raises
     ------
@@ -86,9 +101,7 @@ def passed_correlation(lower_TN: np.ndarray, upper_TM: np.ndarray, W_MN: np.ndar
     x_TN, z_TM = (signal - signal.mean(axis=0) for signal in (lower_TN, upper_TM))
     before_TM, now_TN = z_TM[: len(z_TM) - early], x_TN[: len(x_TN) - early]
     passed_TN = _filtered(x_TN[early:], _kernel(before_TM, x_TN[early:] @ W_MN.T, lags))
-    covariance_NN = now_TN.T @ passed_TN / len(passed_TN)
-    own = np.eye(len(covariance_NN), dtype=bool)
-    return float(covariance_NN[~own].mean() / covariance_NN[own].mean())
+    return now_TN.T @ passed_TN / len(passed_TN)
 
 
 def _shifted(signal_TK: np.ndarray, lag: int) -> np.ndarray:

@@ -17,6 +17,7 @@ import safetensors
 
 from neuromirror.dynamics.codes import PushPull
 from neuromirror.errors import RequestError, suggestion
+from neuromirror.record.activity import Counts, SpikeCounts, mean_rates_Hz
 from neuromirror.record.manifest import Manifest
 from neuromirror.record.rows import DAMAGED, read_rows
 
@@ -185,6 +186,43 @@ class Run:
             raise RequestError(f"{missing}: {found}{'' if wanted is None else f' of {wanted}'}. {DAMAGED}")
         order = np.argsort(ticks, kind="stable")
         return Spikes(t_s=ticks[order] * dt_s, cell=cells[order])
+
+    @cached_property
+    def shared_cells(self) -> dict[str, str]:
+        """The populations whose cells are those of another, each with that one: both have the same spikes (8.1)."""
+        try:
+            populations = tomllib.loads(self.circuit_toml).get("populations")
+        except tomllib.TOMLDecodeError as error:
+            raise RequestError(f"{self.path / 'circuit.toml'}: cannot be read ({error}). {DAMAGED}") from error
+        entries = populations.items() if isinstance(populations, dict) else ()
+        return {name: one["shares"] for name, one in entries if isinstance(one, dict) and "shares" in one}
+
+    def spikes_by_mode(self) -> Counts:
+        """Return the number of spikes of every population in each mode, as far as the run has come.
+
+        Cells that populations share (`shared_cells`) spike under both names; `of_all_cells` counts them once.
+
+        Raises
+        ------
+        RequestError
+            As `spikes`.
+        """
+        if self.manifest.complete and "spikes_by_mode" in self.manifest.summary:
+            return self.manifest.summary["spikes_by_mode"]
+        trains = {name: self.spikes(name).t_s for name in self.manifest.populations}
+        counts, reached_s = SpikeCounts(self.manifest), self._reached_s()
+        for name, t_s in trains.items():
+            ticks = np.rint(t_s / (self.manifest.dt_s or 1.0))
+            counts.add(name, ticks[t_s < reached_s - (self.manifest.dt_s or 1.0) / 2])
+        return counts.by_mode
+
+    def mean_rates_Hz(self) -> dict[str, dict[str, float]]:
+        """Return the mean rate of a cell of each population in each mode that the run has come to, in Hz."""
+        return mean_rates_Hz(self.spikes_by_mode(), self.manifest, self._reached_s())
+
+    def _reached_s(self) -> float:
+        times_s = self.times_s()
+        return float(times_s[-1]) if len(times_s) else 0.0
 
     def _spike_files(self, population: str) -> list[Path]:
         """Return the parts of a population's spikes, which are numbered from 0 without a gap."""

@@ -9,8 +9,9 @@ import io
 import json
 import math
 import os
+import shutil
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -37,9 +38,15 @@ class RunWriter:
 
     def __init__(self, path: Path, manifest: Manifest, metrics_file: TextIO) -> None:
         self.path = path
+        self._place = path.absolute()  # Brian2 changes the working directory while a program runs
         self.manifest = manifest
         self._metrics_file = metrics_file
-        self._parts = dict.fromkeys(manifest.populations, 0)
+        self.rows = 0
+        """How many rows of the metrics there are."""
+        self.parts = dict.fromkeys(manifest.populations, 0)
+        """How many files of spikes there are of each population."""
+        self.steps: list[int] = []
+        """Numbers of examples done at which weights were written, in order."""
         self._beside: tuple[str, ...] = ()
         self._made: tuple[Path, ...] = ()
         self._is_new = False
@@ -86,7 +93,9 @@ class RunWriter:
         return writer
 
     @classmethod
-    def reopen(cls, path: Path, rows: int) -> RunWriter:
+    def reopen(
+        cls, path: Path, rows: int, *, parts: Mapping[str, int] | None = None, steps: Iterable[int] | None = None
+    ) -> RunWriter:
         """Go on with the record of a run that was cut short.
 
         Parameters
@@ -95,6 +104,10 @@ class RunWriter:
             The run directory.
         rows : int
             How many rows of the metrics stay: those that come after are of what will be done again.
+        parts : mapping of str to int, optional
+            How many files of spikes stay of each population; others are taken away. Left out, none is.
+        steps : iterable of int, optional
+            The weights that stay, by their numbers of examples, likewise.
 
         Raises
         ------
@@ -113,7 +126,15 @@ class RunWriter:
             metrics_file = (path / "metrics.jsonl").open("a", encoding="utf-8", newline="\n")
         except OSError as error:
             raise _not_written(path, error) from error
-        return cls(path, manifest, metrics_file)
+        writer = cls(path, manifest, metrics_file)
+        writer.rows = rows
+        if parts is not None:
+            writer.parts |= parts
+            _keep_only(path / "spikes", {f"{name}-{k:04d}.npz" for name, count in parts.items() for k in range(count)})
+        if steps is not None:
+            writer.steps = list(steps)
+            _keep_only(path / "weights", {f"{step:010d}" for step in writer.steps})
+        return writer
 
     def metrics(self, row: Mapping[str, object]) -> None:
         """Append one row to ``metrics.jsonl``.
@@ -127,6 +148,7 @@ class RunWriter:
         """
         self._metrics_file.write(json.dumps(plain(row), sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
         self._metrics_file.flush()
+        self.rows += 1
 
     def spikes(self, population: str, ticks: np.ndarray, cells: np.ndarray) -> None:
         """Write the next part of a population's spikes.
@@ -145,13 +167,13 @@ class RunWriter:
         RequestError
             If the circuit has no such population.
         """
-        if population not in self._parts:
-            raise RequestError(f"spikes of '{population}': no such population. {suggestion(population, self._parts)}")
+        if population not in self.parts:
+            raise RequestError(f"spikes of '{population}': no such population. {suggestion(population, self.parts)}")
         assert ticks.shape == cells.shape == (len(ticks),), "one tick and one cell a spike"
-        part = self._parts[population]
+        part = self.parts[population]
         arrays = {"ticks": ticks.astype(np.int64, copy=False), "cells": cells.astype(np.int32, copy=False)}
-        _replace_file(self.path / "spikes" / f"{population}-{part:04d}.npz", _npz(arrays))
-        self._parts[population] = part + 1
+        _replace_file(self._place / "spikes" / f"{population}-{part:04d}.npz", _npz(arrays))
+        self.parts[population] = part + 1
 
     def weights(self, step: int, forward: Mapping[str, np.ndarray], feedback: Mapping[str, np.ndarray]) -> None:
         """Write a snapshot of the weights; one of the same step replaces it.
@@ -170,12 +192,14 @@ class RunWriter:
     def weight_files(self, step: int, forward: bytes, feedback: bytes) -> None:
         """Write a snapshot of the weights, the files as they are; see `weights`."""
         for name, content in (("W", forward), ("B", feedback)):
-            _replace_file(self.path / "weights" / f"{step:010d}" / f"{name}.safetensors", content)
+            _replace_file(self._place / "weights" / f"{step:010d}" / f"{name}.safetensors", content)
+        if step not in self.steps[-1:]:
+            self.steps.append(step)
 
     def timings(self, timings: Mapping[str, object]) -> None:
         """Write ``timings.json``: how long things took, in s, as the caller names them."""
         text = json.dumps(plain(timings), indent=2, sort_keys=True, allow_nan=False) + "\n"
-        _replace_file(self.path / "timings.json", text.encode())
+        _replace_file(self._place / "timings.json", text.encode())
 
     def finish(self, summary: Mapping[str, object]) -> None:
         """Close the record of a run that reached its end.
@@ -203,7 +227,7 @@ class RunWriter:
             return
         self._metrics_file.close()
         written = ("circuit.toml", "metrics.jsonl", "manifest.json", *self._beside)
-        _take_away(self.path, written, self._made)
+        _take_away(self._place, written, self._made)
 
     def _close(self, *, complete: bool, summary: Mapping[str, object]) -> None:
         self._metrics_file.close()
@@ -212,7 +236,7 @@ class RunWriter:
         self._write_manifest()
 
     def _write_manifest(self) -> None:
-        _replace_file(self.path / "manifest.json", self.manifest.to_json().encode())
+        _replace_file(self._place / "manifest.json", self.manifest.to_json().encode())
 
 
 def is_free(path: Path) -> bool:
@@ -278,6 +302,13 @@ def _take_away(path: Path, names: Iterable[str], made: Iterable[Path]) -> None:
                 (path / written).unlink(missing_ok=True)
         for directory in made:
             directory.rmdir()
+
+
+def _keep_only(folder: Path, names: Collection[str]) -> None:
+    """Take away all that a folder has besides these names."""
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path.name not in names:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def plain(value: Any) -> Any:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from neuromirror.backends.base import Options, Program, load_backend
 from neuromirror.circuit.circuit import Circuit
 from neuromirror.errors import NeuromirrorError
+from neuromirror.interrupts import noting_interrupts
 from neuromirror.plan import Plan
 from neuromirror.simulation import recorder_of
 
@@ -60,7 +59,7 @@ def perform(task: Task, progress_to: Callable[[float], None]) -> str | None:
     KeyboardInterrupt
         After a Ctrl-C, whatever became of it on the way.
     """
-    with _noting_interrupts() as interrupted:
+    with noting_interrupts() as interrupted:
         try:
             error = _simulate(task, progress_to)
         except NeuromirrorError as raised:
@@ -74,34 +73,22 @@ def perform(task: Task, progress_to: Callable[[float], None]) -> str | None:
 
 def _simulate(task: Task, progress_to: Callable[[float], None]) -> str | None:
     plan, started = Plan(task.circuit, task.seed), time.perf_counter()
-    recorder = recorder_of(plan, task.folder, backend=task.backend, target=task.target, progress_to=progress_to)
+    recorder = recorder_of(
+        plan,
+        task.folder,
+        backend=task.backend,
+        target=task.target,
+        points=task.options.points,
+        progress_to=progress_to,
+    )
     try:
         if task.program is not None:
             task.program.run(plan, recorder)
         else:
             load_backend(task.backend).run([plan], [recorder], task.options)
     finally:
-        recorder.close(task.backend, time.perf_counter() - started)
+        recorder.close(time.perf_counter() - started)
     return None if recorder.complete else "it stopped before its end"
-
-
-@contextlib.contextmanager
-def _noting_interrupts() -> Iterator[threading.Event]:
-    """Note a Ctrl-C besides what else it does: a library that it happens to interrupt can take it for an error."""
-    noted, before = threading.Event(), signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(before):
-        yield noted
-        return
-
-    def note(number: int, frame: FrameType | None) -> None:
-        noted.set()
-        before(number, frame)
-
-    signal.signal(signal.SIGINT, note)
-    try:
-        yield noted
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def perform_all(

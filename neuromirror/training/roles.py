@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from neuromirror.circuit.axons import role_in
 from neuromirror.circuit.capabilities import TRAINING, unsupported
 from neuromirror.circuit.description import Description, Updater
 from neuromirror.circuit.protocol import Training
@@ -192,7 +193,7 @@ def _built(described: Description, engaged: str) -> list[Problem]:
             message = "training has no permuted cross-projections. Take it out, or use 'run'."
             found.append(_problem(f"projections.{name}.permutation", message))
     on = set(described.modes[engaged].on)
-    lacking = [n for n, p in described.projections.items() if p.role in ("gate", "error") and n not in on]
+    lacking = [n for n, p in described.projections.items() if role_in(p, engaged) in ("gate", "error") and n not in on]
     lacking += [n for n, p in described.projections.items() if p.mirrors in on and n not in on]
     if lacking:
         message = (

@@ -15,14 +15,14 @@ from neuromirror.backends.torch.weight_files import packed
 from neuromirror.data.batches import Batches
 from neuromirror.data.load import Data
 from neuromirror.errors import DivergenceError
+from neuromirror.interrupts import Interrupts
 from neuromirror.plan import FloatArray, Plan, transport
 from neuromirror.record.manifest import PhaseEntry
 from neuromirror.record.store import RunWriter
+from neuromirror.recorder import alignment_of
 from neuromirror.schedule import window_s
-from neuromirror.simulation import alignment_of
 from neuromirror.training import checkpoint
 from neuromirror.training.deltas import delta_angles
-from neuromirror.training.interrupts import Interrupts
 from neuromirror.training.loop import Tally, Trainer
 from neuromirror.training.settings import Settings
 

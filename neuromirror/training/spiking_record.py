@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuromirror.backends.base import Snapshot
+from neuromirror.circuit.turns import takes_turns
 from neuromirror.errors import DivergenceError
 from neuromirror.plan import FloatArray, Plan
 from neuromirror.record.manifest import PhaseEntry
 from neuromirror.record.store import RunWriter
-from neuromirror.simulation import alignment_of
+from neuromirror.recorder import alignment_of
 from neuromirror.training.spiking_schedule import Stretch
 
 
@@ -51,17 +52,19 @@ class SpikingRecorder:
 
     def __post_init__(self) -> None:
         self._counts = np.zeros((len(self.labels), self.plan.sizes[self.output]))
+        self._pending: list[tuple[dict[str, Any], int | None]] = []
 
     @cached_property
     def _windows(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The time steps at which each image that is shown begins and ends."""
+        """The time steps at which each image that is shown begins, and at which its output has been counted."""
         dt_s, starts, stops = self.plan.description.time.dt.s, [np.zeros(0, int)], [np.zeros(0, int)]
         for phase, stretch in zip(self.plan.phases, self.phases, strict=True):
             if stretch.part is not None:
                 width = round(phase.window_s / dt_s)
                 begin = round(phase.start_s / dt_s) + width * np.arange(phase.examples)
+                turns = takes_turns(self.plan.description, phase.mode)  # then y is in the first half
                 starts.append(begin)
-                stops.append(begin + width)
+                stops.append(begin + (width // 2 if turns else width))
         return np.concatenate(starts), np.concatenate(stops)
 
     @cached_property
@@ -87,6 +90,7 @@ class SpikingRecorder:
         image = np.searchsorted(starts, ticks, side="right") - 1
         inside = (image >= 0) & (ticks < stops[image])
         np.add.at(self._counts, (image[inside], cells[inside]), 1.0)
+        self._flush()
 
     def snapshot(self, snapshot: Snapshot, *, keep_arrays: bool) -> None:
         """Add a row at the end of each phase, with the error of the images that it showed.
@@ -108,18 +112,25 @@ class SpikingRecorder:
             **alignment_of(self.plan, snapshot.arrays),
             **snapshot.more,
         }
-        if stretch.part is not None and snapshot.examples:
-            row[f"{stretch.part}_error_percent"] = self._error_percent(snapshot.phase)
-        self.rows.append(row)
-        self.writer.metrics(row)
+        self._pending.append((row, snapshot.phase if stretch.part is not None and snapshot.examples else None))
         alone_ends = snapshot.phase + 1 == self._alone
         if not snapshot.examples or alone_ends or stretch.part in ("validation", "test"):
             self.write_arrays(snapshot)
         lost = next((n for n, array in sorted(snapshot.arrays.items()) if not np.isfinite(array).all()), None)
         if lost is not None:
+            self._flush()
             raise DivergenceError(
                 f"{lost} is no longer finite after {snapshot.t_s:g} s. Lower the rate of the rule that teaches it."
             )
+
+    def _flush(self) -> None:
+        """Write the rows whose spikes have all been counted: spikes come in parts, and up to a moment that is later."""
+        for row, phase in self._pending:
+            if phase is not None:
+                row[f"{self.phases[phase].part}_error_percent"] = self._error_percent(phase)
+            self.rows.append(row)
+            self.writer.metrics(row)
+        self._pending = []
 
     def _error_percent(self, phase: int) -> float:
         here = slice(self._first_shown[phase], self._first_shown[phase + 1])
@@ -148,6 +159,7 @@ class SpikingRecorder:
         if self.last is None:
             self.writer.discard()
             return
+        self._flush()
         shown = sum(stretch.examples for stretch in self.phases if stretch.part == "train")
         self.writer.timings({"wall_s": wall_s, "images_per_s": shown / max(wall_s, 1e-9)})
         if self.complete:

@@ -17,8 +17,8 @@ from neuromirror.circuit.circuit import Circuit
 from neuromirror.circuit.homeostasis import scaled_in
 from neuromirror.circuit.load import load
 from neuromirror.plan import make_plan
+from neuromirror.recorder import alignment_of
 from neuromirror.rules.expression import FUNCTIONS, VARIABLES
-from neuromirror.simulation import alignment_of
 
 seeds = st.integers(0, 2**32)
 made_up = settings(deadline=None, max_examples=80, suppress_health_check=[HealthCheck.too_slow])

@@ -7,9 +7,11 @@ import importlib
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from experiments import bench
+from experiments import bench, bench_chains
+from experiments.spiking_schedules import At, Found
 
 FOLDER = Path(bench.__file__).parent
 NAMES = sorted(
@@ -42,6 +44,18 @@ def test_bounds_are_held_against_what_is_measured() -> None:
     assert [line.met for line in bench.accuracy_lines(bounds, good)] == [True, True]
     wide = bench.Mirrored(angles_deg=(6.0, 6.6, 9.0), laws_deg=(5.0, 5.0, 9.0))
     assert [line.met for line in bench.accuracy_lines(bounds, wide)] == [False, False]
+
+
+def test_chains_are_held_against_the_bound_and_schedules_against_each_other() -> None:
+    def found(*angles_deg: list[float]) -> Found:
+        at = At(angles_deg=np.array(angles_deg), law_deg=np.array(angles_deg))
+        return Found(same_noise=at, same_time=at, shares=np.zeros(at.angles_deg.shape))
+
+    each, alike, worse = found([8, 7], [7, 8.5]), found([7, 8], [8, 8]), found([8, 8], [8, 9.5])
+    assert [line.met for line in bench_chains.angle_lines(each, alike)] == [True, True, True]
+    assert [line.met for line in bench_chains.angle_lines(each, worse)] == [True, False, True]
+    apart = found([8, 8.0], [8, 8.501])
+    assert [line.met for line in bench_chains.angle_lines(each, apart)] == [True, True, False]
 
 
 def test_time_is_taken_of_a_command_and_its_children() -> None:

@@ -534,6 +534,33 @@ CASES = [
     Case("no-stimulus", "modes.engaged.input", ("stimulus=",), r'Add \[stimulus\] kind = "teacher"'),
     Case("no-stimulus", "modes.engaged.compare", ("stimulus=", "modes.engaged.input="), r"Add \[stimulus\]"),
     Case("unknown-mode", "schedule.1.mode", ("schedule.1.mode=engagd",), "Did you mean 'engaged'"),
+    Case(
+        "unknown-mode", "projections.x0.roles.engagd", ('projections.x0.roles={engagd="gate"}',), "you mean 'engaged'"
+    ),
+    Case(
+        "axon-roles",
+        "projections.W1.roles",
+        ('projections.W1.roles={engaged="gate"}',),
+        r"the role 'synapse' does the same in all modes.*Say role = \"drive\"",
+    ),
+    Case(
+        "axon-roles",
+        "projections.e1.roles",
+        ('projections.e1.roles={mirror="gate"}',),
+        "the role 'error' does the same",
+    ),
+    Case(
+        "axon-roles",
+        "modes.mirror.on",
+        ('feedback={cross="one"}', 'modes.mirror.on=["@forward", "@drive", "@gate"]'),
+        "either drives or gates",
+    ),
+    Case(
+        "wrong-path",
+        "projections.e2.role",
+        ('projections.e2={source="d1", target="y1", connector="one_to_one", role="drive", roles={engaged="gate"}}',),
+        "from the forward to the feedback path",
+    ),
     Case("step-length", "schedule.1", ("schedule.1.duration=",), "this has neither"),
     Case("step-length", "schedule.0", ("schedule.0.examples=5",), "this has both"),
     Case(
@@ -741,6 +768,7 @@ def test_a_name_that_is_not_there_has_its_place_in_the_file_whatever_the_alphabe
     "change",
     [
         "projections.x1.role=drvie",
+        'projections.x1.roles={engaged="error"}',
         "rules.forward.updater.rate=nan",
         "rules.mirror.updater.memory=60 mV",
         "rules.mirror.updater.decay=-1",
@@ -842,15 +870,42 @@ SHARED = ("populations.d0.shares=y0", "populations.d1.shares=y1", 'projections.x
 ASLEEP = 'schedule=[{mode="mirror", duration="1 s"}]'
 
 
-def test_shared_cells_mirror_where_cells_spike() -> None:
+def test_shared_cells_mirror_and_take_turns_where_cells_spike() -> None:
     assert spiking(*SHARED, ASLEEP) == []
+    assert spiking(*SHARED) == []
+    assert spiking(*SHARED, "projections.e1.permutation=[0, 1]") == []
     assert spiking(*SHARED, ASLEEP, "projections.x0.permutation=[0, 1, 2]") == []
+
+
+ANOTHER = (
+    'populations.y2={path="forward", layer=1, shape=[2], cell="cell"}',
+    'projections.W2={source="y0", target="y2", connector="all_to_all", weight={}}',
+    'modes.engaged.on=["W1", "W2", "B1", "g0", "g1", "e1"]',
+)
 
 
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        (SHARED, [("taking-turns", "modes.engaged")]),
+        ((*SHARED, 'modes.engaged.window="100.5 ms"'), [("taking-turns", "modes.engaged.window")]),
+        ((*SHARED, 'modes.engaged.signal={kind="trace", tau="9 ms"}'), [("taking-turns", "modes.engaged.signal")]),
+        ((*SHARED, 'time.signal={kind="trace", tau="9 ms"}'), [("taking-turns", "time.signal")]),
+        ((*SHARED, "modes.engaged.noise={y0={}}"), [("taking-turns", "modes.engaged.noise")]),
+        ((*SHARED, 'projections.g0.delay="1 ms"'), [("taking-turns", "projections.g0.delay")]),
+        ((*SHARED, "projections.e1.permutation=[1, 0]"), [("taking-turns", "projections.e1.permutation")]),
+        ((*SHARED, *ANOTHER, "projections.g1.source=y2"), [("taking-turns", "projections.g1")]),
+        (
+            (*SHARED, *ANOTHER, 'modes.engaged.compare={d1="y2 - target"}'),
+            [("taking-turns", "modes.engaged.compare.d1")],
+        ),
+        (
+            (
+                *SHARED,
+                'projections.g2={source="y1", target="d1", connector="one_to_one", role="gate"}',
+                'modes.engaged.on=["W1", "B1", "g0", "g1", "g2", "e1"]',
+            ),
+            [("taking-turns", "projections.g2")],
+        ),
         ((SHARED[0], SHARED[2]), [("taking-turns", "modes.engaged")]),
         ((*SHARED, ASLEEP, 'modes.mirror.on=["W1", "x0", "x1", "B1"]'), [("taking-turns", "modes.mirror")]),
         ((*SHARED[:2], ASLEEP), [("shared-drive", "projections.x0.delay")]),

@@ -457,15 +457,16 @@ def test_the_graph_of_figure1() -> None:
     plain = {"mirrors": None, "permutation": None, "delay_s": 0.0, "transport": "none"}
     plain |= {"kernel": None, "stride": 1, "pool": None, "join": None}
     copied = {**plain, "connector": "one_to_one", "weights": 0}
-    weights = {**plain, "connector": "all_to_all", "role": "synapse", "weights": 6}
+    weights = {**plain, "connector": "all_to_all", "role": "synapse", "roles": ("synapse",), "weights": 6}
+    drives, gates = ({**copied, "role": role, "roles": (role,)} for role in ("drive", "gate"))
     assert {(*ends, key): data for *ends, key, data in graph.edges(keys=True, data=True)} == {
         ("d1", "d0", "B1"): {**weights, "shape": (3, 2), "mirrors": "W1"},
         ("y0", "y1", "W1"): {**weights, "shape": (2, 3)},
-        ("y0", "d0", "x0"): {**copied, "role": "drive", "shape": (3, 3), "delay_s": 0.0035},
-        ("y0", "d0", "g0"): {**copied, "role": "gate", "shape": (3, 3)},
-        ("y1", "d1", "x1"): {**copied, "role": "drive", "shape": (2, 2)},
-        ("y1", "d1", "g1"): {**copied, "role": "gate", "shape": (2, 2)},
-        ("d1", "y1", "e1"): {**copied, "role": "error", "shape": (2, 2)},
+        ("y0", "d0", "x0"): {**drives, "shape": (3, 3), "delay_s": 0.0035},
+        ("y0", "d0", "g0"): {**gates, "shape": (3, 3)},
+        ("y1", "d1", "x1"): {**drives, "shape": (2, 2)},
+        ("y1", "d1", "g1"): {**gates, "shape": (2, 2)},
+        ("d1", "y1", "e1"): {**copied, "role": "error", "roles": ("error",), "shape": (2, 2)},
     }
     assert graph.graph["modes"] == {
         "engaged": {
@@ -475,6 +476,7 @@ def test_the_graph_of_figure1() -> None:
             "input": {"y0"},
             "compare": {"d1": "y1 - target"},
             "bias": "on",
+            "roles": {},
         },
         "mirror": {
             "on": {"W1", "x0", "x1"},
@@ -483,7 +485,17 @@ def test_the_graph_of_figure1() -> None:
             "input": set(),
             "compare": {},
             "bias": "blocked",
+            "roles": {},
         },
+    }
+
+
+def test_the_graph_knows_the_roles_of_axons_by_mode() -> None:
+    graph = Circuit(TABLES).with_values({"projections.x0.roles": {"engaged": "gate", "mirror": "drive"}}).graph
+    assert graph.edges["y0", "d0", "x0"]["roles"] == ("drive", "gate")
+    assert {name: mode["roles"] for name, mode in graph.graph["modes"].items()} == {
+        "engaged": {"x0": "gate"},
+        "mirror": {},
     }
 
 

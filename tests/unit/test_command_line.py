@@ -93,7 +93,7 @@ def test_check_reads_a_file_and_its_changes(call: Call, folder: Path) -> None:
                    "--set", "modes.mirror.learn=")  # fmt: skip
     assert outcome.code == 0
     assert outcome.out.startswith("mine: 4 populations")
-    assert "runs on   brian2-rate, reference, torch\n" in outcome.out
+    assert "runs on   brian2, brian2-rate, reference, torch\n" in outcome.out
 
 
 @pytest.mark.parametrize("backend", list(BACKENDS))
@@ -504,6 +504,9 @@ class Broken:
 
     def target(self, *_: object) -> str:
         return "none"
+
+    def said(self, target: str, *_: object) -> str:
+        return target
 
     def run(self, plans: list[Plan], recorders: list[Recorder], options: Options) -> None:
         if self.begun:

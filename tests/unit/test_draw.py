@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.collections import LineCollection
+from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
@@ -126,6 +126,23 @@ def test_arrows_begin_at_their_source_and_end_at_their_target() -> None:
         for (a, b), segment in zip(joined(layout, data, source, target), segments, strict=True):
             assert np.hypot(*(segment[0] - layout.cells[a])) < 1.2 * layout.radius
             assert np.hypot(*(segment[-1] - layout.cells[b])) < 2 * layout.radius
+
+
+def test_axons_have_the_head_of_what_they_do_in_the_mode() -> None:
+    """One set that drives in a mode and gates in the other; drives have heads of 4 corners, gates of 16."""
+    graph = chain(3, 2)
+    graph.remove_edge("y0", "d0", "g0")
+    graph.graph["modes"]["engaged"] = {**ENGAGED, "on": {"W1", "B1", "x0", "e1"}, "roles": {"x0": "gate"}}
+    corners = {}
+    for mode in ("engaged", "mirror"):
+        figure = draw(graph, [mode])
+        heads = [c for c in figure.axes[0].collections if isinstance(c, PolyCollection)]
+        corners[mode] = sorted(len(path.vertices) - 1 for head in heads for path in head.get_paths())
+        legend = {text.get_text() for text in figure.legends[0].get_texts()}
+        assert ("gates its target" in legend) == (mode == "engaged")
+    assert corners["engaged"].count(16) == 3
+    assert corners["mirror"].count(16) == 0
+    assert overlaps(draw(graph)) == []
 
 
 def test_a_permutation_is_drawn_as_it_is() -> None:

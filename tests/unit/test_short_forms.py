@@ -47,6 +47,17 @@ def test_every_second_layer_is_noisy() -> None:
     assert {mode.bias for mode in found.values()} == {"on"}
 
 
+def test_what_leads_into_a_noisy_layer_may_be_left_on() -> None:
+    """It transmits, and its own B does not learn by that."""
+    each, alternate = modes("each", own_input="on"), modes("alternate", own_input="on")
+    assert said(each["mirror_y3"]) == ({"y3"}, {"W3", "W4", "x3", "x4"}, {"B4"})
+    assert said(alternate["mirror_even"]) == ({"y2"}, {"W2", "W3", "x2", "x3"}, {"B3"})
+    odd = ({"y1", "y3"}, {"W1", "W2", "W3", "W4", "x1", "x2", "x3", "x4"}, {"B2", "B4"})
+    assert said(alternate["mirror_odd"]) == odd
+    for turns in ("together", "single"):
+        assert modes(turns, own_input="on") == modes(turns)
+
+
 @pytest.mark.parametrize(("turns", "noisy"), [("together", {"y1", "y2", "y3"}), ("single", {"y1"})])
 def test_all_learn_at_once(turns: str, noisy: set[str]) -> None:
     (mode,) = modes(turns).values()
@@ -71,6 +82,12 @@ def test_mirroring_of_alternate_layers_is_without_warnings() -> None:
     for turns in ("each", "alternate"):
         problems = Circuit({**CHAIN, "mirroring": {"turns": turns, "rule": "weight_mirror"}}).problems()
         assert [(p.name, p.path) for p in problems] == [("unreachable", "populations.y0")], "there is no engaged mode"
+
+
+def test_a_noisy_layer_that_is_driven_is_warned_of() -> None:
+    mirroring = {"turns": "alternate", "own_input": "on", "rule": "weight_mirror"}
+    names = {problem.name for problem in Circuit({**CHAIN, "mirroring": mirroring}).problems()}
+    assert "noisy-layer-driven" in names
 
 
 def test_groups_stand_for_their_members_and_names_win() -> None:

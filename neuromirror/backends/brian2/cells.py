@@ -46,6 +46,8 @@ def cell_values(layout: Layout, plan: Plan) -> dict[str, Any]:
         "signal": np.full(layout.size, plan.beta),
         "gate_trace": np.full(layout.size, plan.beta),
     }
+    if layout.grid.turning:
+        constants["memory"] = np.full(layout.size, plan.beta)
     for k in range(len(layout.scheduled)):
         constants[f"beta_{k}"] = constants[f"error_beta_{k}"] = np.full(layout.size, plan.beta)
     biases = np.zeros(layout.size)

@@ -7,9 +7,7 @@ from neuromirror.modes import ModePlan
 from neuromirror.plan import FloatArray
 
 
-def clipped_share(
-    layout: Layout, mode: ModePlan, counts: FloatArray, snapshot: int, windows: int
-) -> dict[str, dict[str, float]]:
+def clipped_share(layout: Layout, mode: ModePlan, counts: FloatArray, windows: int) -> dict[str, dict[str, float]]:
     """Return the share of windows, of all cells of each population, whose input asked for a rate below zero.
 
     Parameters
@@ -17,20 +15,19 @@ def clipped_share(
     layout : Layout
     mode : ModePlan
         The mode of the windows. Populations that its drive projections control copy others, and are left out.
-    counts : float array (cells, snapshots)
-        Such windows of every cell since the start of the run; see `neuromirror.backends.brian2.equations.CELLS`.
-    snapshot : int
-        The snapshot at which the windows end; they begin at the one before.
+    counts : float array (cells,)
+        How many such windows every cell has had; see `neuromirror.backends.brian2.equations.CELLS`.
     windows : int
-        How many end in between.
+        Of how many. Of those in which cells take turns each half counts, and each cell once, under its forward
+        population.
 
     Returns
     -------
     dict
         ``{"clipped": {population: share}}``, for the metrics; nothing where there are no windows.
     """
-    if snapshot == 0 or windows == 0:
+    if windows == 0:
         return {}
-    since = counts[:, snapshot] - counts[:, snapshot - 1]
-    names = sorted(name for name in layout.plan.sizes if name not in mode.drives)
-    return {"clipped": {name: float(since[layout.cells(name)].mean()) / windows for name in names}}
+    parts = len(layout.grid.parts(mode.name))
+    names = sorted(n for n in layout.plan.sizes if n not in mode.drives and not (parts > 1 and layout.shared(n)))
+    return {"clipped": {name: float(counts[layout.cells(name)].mean()) / (parts * windows) for name in names}}

@@ -49,7 +49,6 @@ b : 1
 cancel : 1
 asked : 1
 clipped : 1
-error = error_trace - error_beta : 1
 mode_now : 1 (shared)
 signal_decay : 1 (shared)
 signal_kick : 1 (shared)

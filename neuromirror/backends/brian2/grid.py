@@ -1,4 +1,6 @@
-"""The time of a spiking run in ticks, the greatest common divisor of all windows, so that one network serves all modes.
+"""The time of a spiking run in ticks, so that one network serves all modes.
+
+A tick is the greatest common divisor of all windows, and of the halves of those in which cells take turns.
 
 Brian2 reads row k of a table over time at k ticks, when the window before it ends and the one after it begins.
 """
@@ -12,6 +14,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from neuromirror.backends.brian2.parts import Part, parts_of, turning_modes
 from neuromirror.plan import Plan
 
 
@@ -35,9 +38,18 @@ class Grid:
         return {phase.mode: round(phase.window_s / self.dt_s) for phase in self.plan.phases}
 
     @cached_property
+    def turning(self) -> frozenset[str]:
+        """The scheduled modes in which cells take turns: their windows have two halves, one for each signal."""
+        return turning_modes(self.plan)
+
+    def parts(self, mode: str) -> tuple[Part, ...]:
+        """Return the parts of a mode's windows, all as long."""
+        return parts_of(mode, turning=mode in self.turning)
+
+    @cached_property
     def tick_steps(self) -> int:
         """Time steps of one tick."""
-        return math.gcd(*self.window_steps.values())
+        return math.gcd(*(steps // len(self.parts(mode)) for mode, steps in self.window_steps.items()))
 
     @property
     def tick_s(self) -> float:
@@ -70,12 +82,14 @@ class Grid:
         return min(divisors, key=lambda d: abs(math.log(d / wanted)))
 
     @cached_property
-    def mode_of_tick(self) -> list[str]:
-        """The mode of each row: the one that runs in the tick, and after the end the last one."""
-        modes: list[str] = []
-        for phase, start, stop in zip(self.plan.phases, self.first_tick, self.first_tick[1:], strict=False):
-            modes += [phase.mode] * (stop - start)
-        return [*modes, modes[-1], modes[-1]]
+    def part_of_tick(self) -> list[Part]:
+        """The part of each row: the one that runs in the tick, and after the end the last one."""
+        found: list[Part] = []
+        for phase in self.plan.phases:
+            parts = self.parts(phase.mode)
+            ticks = self.window_steps[phase.mode] // self.tick_steps // len(parts)
+            found += [part for part in parts for _ in range(ticks)] * phase.examples
+        return [*found, found[-1], found[-1]]
 
     @cached_property
     def windows(self) -> list[Windows]:
@@ -86,7 +100,9 @@ class Grid:
             ticks = self.window_steps[phase.mode] // self.tick_steps
             ends = start + ticks * np.arange(1, phase.examples + 1)
             first = min(phase.examples, math.ceil(settle_s / phase.window_s - 1e-9))
-            found.append(Windows(mode=phase.mode, window_s=phase.window_s, ends=ends, settled=ends[first:]))
+            halves = ends - ticks // 2 if phase.mode in self.turning else ends[:0]
+            windows = Windows(mode=phase.mode, window_s=phase.window_s, ends=ends, settled=ends[first:], halves=halves)
+            found.append(windows)
         return found
 
 
@@ -103,9 +119,12 @@ class Windows:
         Ticks at which they end.
     settled : int array
         Those of them that come late enough after the phase began for rules to learn from.
+    halves : int array
+        Ticks at which their first halves end, where cells take turns in the mode; none elsewhere.
     """
 
     mode: str
     window_s: float
     ends: NDArray[np.int_]
     settled: NDArray[np.int_]
+    halves: NDArray[np.int_]

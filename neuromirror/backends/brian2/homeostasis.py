@@ -12,6 +12,7 @@ import numpy as np
 from neuromirror.backends.brian2.grid import Grid
 from neuromirror.backends.brian2.layout import Layout
 from neuromirror.backends.brian2.normalise import STEPS, Normaliser
+from neuromirror.backends.brian2.turns import Turns
 from neuromirror.dynamics.homeostasis import SCALING
 from neuromirror.plan import FloatArray
 
@@ -73,6 +74,7 @@ class Homeostasis:
     def build(self, cells: Any, arrays: Mapping[str, Any], order: int, dt: Any) -> list[Any]:
         """Give all groups their regular operations, and return the objects that the network needs besides."""
         layout, more = self.layout, []
+        rate = Turns(layout).forward_signal
         for name, group in self._normalisers.items():
             targets = layout.cells(layout.learners[name][0].target)
             for one in group:
@@ -80,7 +82,7 @@ class Homeostasis:
         for population in scaled_populations(layout):
             here, scaling = layout.cells(population), layout.plan.scaling(population)
             code = (
-                f"share = update_scaling_{population}(t)\nrate = signal\nset_point = {scaling.set_point!r}\n"
+                f"share = update_scaling_{population}(t)\nrate = {rate}\nset_point = {scaling.set_point!r}\n"
                 f"scaling = {SCALING}"
             )
             mine = cells[here.start : here.stop]

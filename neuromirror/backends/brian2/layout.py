@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from neuromirror.backends.brian2.grid import Grid
+from neuromirror.backends.brian2.parts import Part
 from neuromirror.modes import Learner
 from neuromirror.plan import FloatArray, Plan
 
@@ -34,8 +35,13 @@ class Layout:
 
     @cached_property
     def scheduled(self) -> list[str]:
-        """Names of the modes that the schedule uses; tables over modes have one row for each."""
+        """Names of the modes that the schedule uses."""
         return sorted({phase.mode for phase in self.plan.phases})
+
+    @cached_property
+    def parts(self) -> list[Part]:
+        """The parts of their windows; tables over modes have one row for each."""
+        return [part for mode in self.scheduled for part in self.grid.parts(mode)]
 
     @cached_property
     def size(self) -> int:
@@ -72,10 +78,10 @@ class Layout:
         """Return whether an array changes as the run goes: it learns, or follows one that does."""
         return name in self.learners or self.plan.transported.get(name) in self.learners
 
-    def per_cell(self, values: Mapping[str, Mapping[str, float]]) -> FloatArray:
-        """Return a (scheduled modes, cells) table from values by mode and population, 0 where there is none."""
-        table = np.zeros((len(self.scheduled), self.size))
-        for row, mode in enumerate(self.scheduled):
-            for population, value in values[mode].items():
+    def per_cell(self, values: Sequence[Mapping[str, float]]) -> FloatArray:
+        """Return a (parts, cells) table from the values by population of each part, 0 where there is none."""
+        table = np.zeros((len(self.parts), self.size))
+        for row, of_part in enumerate(values):
+            for population, value in of_part.items():
                 table[row, self.cells(population)] = value
         return table

@@ -7,21 +7,24 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import brian2 as b2
 import numpy as np
 
 from neuromirror.backends.brian2 import equations
+from neuromirror.backends.brian2.axons import EFFECTS, Axon, axons_of, comparing
 from neuromirror.backends.brian2.cells import cell_values
-from neuromirror.backends.brian2.drives import CELL_NAMES, SYNAPSE_NAMES, run_drive
+from neuromirror.backends.brian2.drives import run_drive
 from neuromirror.backends.brian2.grid import Grid
+from neuromirror.backends.brian2.harvest import BIASES
 from neuromirror.backends.brian2.homeostasis import Homeostasis
 from neuromirror.backends.brian2.layout import Layout
 from neuromirror.backends.brian2.noises import Noises
 from neuromirror.backends.brian2.normalise import STEPS
 from neuromirror.backends.brian2.own_cells import OwnCells
-from neuromirror.backends.brian2.tables import OVER_TIME, table_values
+from neuromirror.backends.brian2.tables import OVER_TIME, table_values, transmits
+from neuromirror.backends.brian2.turns import REMEMBER, Turns
 from neuromirror.backends.brian2.weights import MODELS, REFERENCES, places, transport_of, weight_values
 from neuromirror.modes import Learner
 from neuromirror.plan import Plan
@@ -29,31 +32,14 @@ from neuromirror.plan import Plan
 SCHEDULE = ["start", "groups", "thresholds", "resets", "synapses", "end"]
 """Resets before synapses: a relay's strong synapse would otherwise be wiped out by the reset of the same step."""
 
-FOLLOW, LEARN, KEEP = 0, 1, 2
+REMEMBERED, FOLLOW, LEARN, KEEP = -1, 0, 1, 2
 WINDOW = KEEP + STEPS + 1
 OPEN, SNAPSHOT = WINDOW + 1, WINDOW + 2
-"""The order of what happens at a tick: baselines move, rules apply, homeostasis acts (in several places), a window
-begins, projections open, and states are recorded."""
+"""The order of what happens at a tick: signals are remembered, baselines move, rules apply, homeostasis acts (in
+several places), a window begins, projections open, and states are recorded."""
 
 RELAY_THRESHOLDS = 3.0
 """What a spike of a drive projection adds to its target, in distances from rest to threshold: it always fires it."""
-
-BIASES = ".bias"
-"""Key of the monitor of all biases; no projection can have this name."""
-
-
-class _Axon(NamedTuple):
-    """One axon of a cross-projection.
-
-    Its cells are numbered among all; it says mode by mode whether it transmits, and whether rules see it as ``cross``.
-    """
-
-    source: int
-    target: int
-    kind: str
-    delay_s: float
-    on: list[float]
-    crosses: list[float]
 
 
 @dataclass
@@ -74,6 +60,7 @@ class SpikingNetwork:
     population: str | None = None
     layout: Layout = field(init=False)
     homeostasis: Homeostasis = field(init=False)
+    turns: Turns = field(init=False)
     cells: Any = field(init=False)
     arrays: dict[str, Any] = field(init=False, default_factory=dict)
     tables: dict[str, Any] = field(init=False, default_factory=dict)
@@ -82,14 +69,16 @@ class SpikingNetwork:
 
     def __post_init__(self) -> None:
         self.layout = Layout(self.plan, self.plan.description.time.dt.s)
-        self.homeostasis = Homeostasis(self.layout)
+        self.homeostasis, self.turns = Homeostasis(self.layout), Turns(self.layout)
         b2.defaultclock.dt = self.layout.dt_s * b2.second
         for name, values in table_values(self.layout, self.plan).items():
             dt_s = self.grid.tick_s if name.startswith(OVER_TIME) else 1.0
             self.tables[name] = b2.TimedArray(values, dt=dt_s * b2.second, name=f"table_{name}")
         self._build_cells()
         recorded = self.recorded
-        self.spikes = b2.SpikeMonitor(self.cells[recorded.start : recorded.stop], name="spikes")
+        # Brian2 has no subgroups of cells with a linked variable, which noise with a source in common is.
+        watched = self.cells if self.population is None else self.cells[recorded.start : recorded.stop]
+        self.spikes = b2.SpikeMonitor(watched, name="spikes")
         transported, weighted = self.plan.transported, self._projections("all_to_all")
         for name in sorted(weighted, key=lambda name: (name in transported, name)):  # a W before the B that follows it
             self._build_weights(name)
@@ -120,19 +109,16 @@ class SpikingNetwork:
         return [n for n, p in self.plan.description.projections.items() if n in used and p.connector == connector]
 
     def _build_cells(self) -> None:
-        crossed = any(
-            mode.gates or mode.errors or mode.compare
-            for mode in map(self.plan.modes.get, self.layout.scheduled)
-            if mode
-        )
+        modes = [self.plan.modes[name] for name in self.layout.scheduled]
+        crossed = any(mode.gates or mode.errors or mode.compare for mode in modes)
         seen = {name for learners in self.layout.learners.values() for one in learners for name in one.rule.drive.names}
-        self.crossed = crossed or bool(seen & {"error", "cross"})
+        self.crossed = not self.turns.taken and (crossed or bool(seen & {"error", "cross"}))
         step = equations.gated_membrane_step if self.crossed else equations.membrane_step
         extra = "".join(f"beta_{k} : 1\nerror_beta_{k} : 1\n" for k in range(len(self.layout.scheduled)))
         own, noises = OwnCells(self.plan), Noises(self.layout, self.plan)
         self.cells = b2.NeuronGroup(
             self.layout.size,
-            own.model(equations.CELLS + noises.model() + extra + self.homeostasis.model()),
+            own.model(equations.CELLS + self.turns.model() + noises.model() + extra + self.homeostasis.model()),
             threshold=noises.threshold(own.threshold("v > v_threshold")),
             reset=own.reset(equations.RESET),
             refractory=noises.refractory,  # pyright: ignore[reportArgumentType]
@@ -149,20 +135,22 @@ class SpikingNetwork:
             setattr(self.cells, name, values)
         tick = self.grid.tick_s * b2.second
         self.common = noises.link(self.cells, self.tables, tick=tick, order=WINDOW)
-        code = equations.WINDOW + noises.window()
+        if self.turns.taken:
+            self.cells.run_regularly(REMEMBER, dt=tick, order=REMEMBERED, name="remember")
+        code = equations.WINDOW + self.turns.window() + noises.window()
         self.cells.run_regularly(code, dt=tick, order=WINDOW, name="window")
 
     def _build_weights(self, name: str) -> None:
         projection = self.plan.description.projections[name]
-        transmits = any(name in self.plan.description.modes[mode].on for mode in self.layout.scheduled)
+        opens = any(transmits(self.plan, name, part) for part in self.layout.parts)
         source, target = self.layout.cells(projection.source), self.layout.cells(projection.target)
         transport = transport_of(self.plan, name)
         synapses = b2.Synapses(
             self.cells,
             self.cells,
             MODELS[transport] + "on_now : 1 (shared)",
-            on_pre="synaptic_post += on_now*jump_post*w" if transmits else None,
-            delay=projection.delay.s * b2.second if transmits else None,
+            on_pre="synaptic_post += on_now*jump_post*w" if opens else None,
+            delay=projection.delay.s * b2.second if opens else None,
             namespace={**self.tables, "taught": equations.taught},
             name=f"weights_{name}",
         )
@@ -177,10 +165,10 @@ class SpikingNetwork:
         self.arrays[name] = synapses
         for variable, values in weight_values(self.plan, name).items():
             setattr(synapses, variable, values)
-        if transmits:
+        if opens:
             code = f"on_now = transmits_{name}(mode_of(t)*second)\n"
             if self.layout.changes(name):
-                code += "cancel_post += on_now*w*nominal_post\n"
+                code += "cancel_post += on_now*w*nominal_post\n" + self.turns.opened()
             synapses.run_regularly(code, dt=self.grid.tick_s * b2.second, order=OPEN, name=f"open_weights_{name}")
 
     def _build_axons(self) -> None:
@@ -193,7 +181,7 @@ class SpikingNetwork:
         crosses = np.array([row.crosses for row in rows]).T
         self.tables["axon_on"] = b2.TimedArray(switches, dt=1 * b2.second, name="table_axon_on")
         self.tables["axon_crosses"] = b2.TimedArray(crosses, dt=1 * b2.second, name="table_axon_crosses")
-        effects = [_AXON_EFFECT[kind] for kind in kinds if self.crossed or kind in ("drive", "compare")]
+        effects = [EFFECTS[kind] for kind in kinds if self.crossed or kind in ("drive", "compare")]
         if self.crossed:
             effects.append("cross_post += crosses*signal_kick_pre")
         model = "on_now : 1\ncrosses : 1\nrow : integer (constant)\n"
@@ -218,38 +206,16 @@ class SpikingNetwork:
             name="open_axons",
         )
 
-    def axon_rows(self) -> list[_Axon]:
+    def axon_rows(self) -> list[Axon]:
         """Return all of these axons."""
-        rows = [row for name in self._projections("one_to_one") for row in self._axons_of(name)]
-        modes = {mode: self.plan.modes[mode] for mode in self.layout.scheduled}
-        compared = {(source, target) for mode in modes.values() for target, source in mode.compare.items()}
-        for source, target in sorted(compared):
-            on = [float(modes[mode].compare.get(target) == source) for mode in self.layout.scheduled]
-            start = self.layout.cells(source).start, self.layout.cells(target).start
-            off = [0.0] * len(on)
-            rows += [_Axon(start[0] + k, start[1] + k, "compare", 0.0, on, off) for k in range(self.plan.sizes[target])]
-        return rows
-
-    def _axons_of(self, name: str) -> list[_Axon]:
-        projection = self.plan.description.projections[name]
-        if self.layout.shared(projection.target):
-            return []  # no axon is needed to bring cells their own signal
-        modes = [self.plan.modes[mode] for mode in self.layout.scheduled]
-        on = [float(name in self.plan.description.modes[mode.name].on) for mode in modes]
-        crosses = [float(any(axons.name == name for axons in mode.cross.values())) for mode in modes]
-        size = self.plan.sizes[projection.target]
-        given = projection.permutation
-        order = range(size) if given is None else self.plan.coding.order(np.array(given, dtype=np.intp)).tolist()
-        source, target = self.layout.cells(projection.source).start, self.layout.cells(projection.target).start
-        return [
-            _Axon(source + j, target + i, projection.role, projection.delay.s, on, crosses) for i, j in enumerate(order)
-        ]
+        rows = [row for name in self._projections("one_to_one") for row in axons_of(self.layout, self.plan, name)]
+        return rows + comparing(self.layout)
 
     def _build_rules(self) -> None:
         tick = self.grid.tick_s * b2.second
         follow = "".join(
-            f"beta_{k} = beta_{k} + follow_{k}(t)*(signal - beta_{k})\n"
-            f"error_beta_{k} = error_beta_{k} + follow_{k}(t)*(error_trace - error_beta_{k})\n"
+            f"beta_{k} = beta_{k} + follow_{k}(t)*({self.turns.forward_signal} - beta_{k})\n"
+            f"error_beta_{k} = error_beta_{k} + follow_{k}(t)*({self.turns.error_signal} - error_beta_{k})\n"
             for k in range(len(self.layout.scheduled))
         )
         if self.plan.description.code.estimate is not None:
@@ -261,25 +227,16 @@ class SpikingNetwork:
             self.cells.run_regularly(follow, dt=tick, order=FOLLOW, name="follow_baselines")
         for number, (name, learners) in enumerate(self.layout.learners.items()):
             if name in self.arrays:
-                shared = self.layout.shared(learners[0].target)
-                names = {**SYNAPSE_NAMES, "cross": SYNAPSE_NAMES["post"]} if shared else SYNAPSE_NAMES
-                code = _update(number, "w", learners, names, dale=self.plan.dale)
+                code = _update(number, "w", learners, self.turns.names(learners[0]), dale=self.plan.dale)
                 run_drive(self.arrays[name], code, dt=tick, order=LEARN, name=f"learn_weights_{name}")
                 self.monitors[name] = self._monitor(self.arrays[name], "w", f"snapshots_weights_{name}")
             else:
-                code = _update(number, "b", learners, CELL_NAMES)
+                code = _update(number, "b", learners, self.turns.names(learners[0]))
                 here = self.layout.cells(learners[0].target)
                 mine, label = self.cells[here.start : here.stop], f"learn_bias_{learners[0].target}"
                 run_drive(mine, code, dt=tick, order=LEARN, name=label)
                 if BIASES not in self.monitors:
                     self.monitors[BIASES] = self._monitor(self.cells, "b", "snapshots_bias")
-
-    def tell_time(self, tell: Any) -> None:
-        """Have the network call ``tell(t)`` with the time in seconds at each snapshot."""
-        teller = b2.NeuronGroup(1, "told : 1", namespace={"tell": tell}, name="teller")
-        interval_s = self.snapshot_ticks * self.grid.tick_s
-        teller.run_regularly("told = tell(t/second)", dt=interval_s * b2.second, name="tell_time")
-        self.network.add(teller)
 
     def _monitor(self, source: Any, variable: str, name: str) -> Any:
         interval_s = self.snapshot_ticks * self.grid.tick_s
@@ -307,14 +264,6 @@ class SpikingNetwork:
         seen = copy.copy(self)
         seen.plan, seen.layout = plan, Layout(plan, self.layout.dt_s)
         return seen
-
-
-_AXON_EFFECT = {
-    "drive": "v_post += on_now*is_drive*relay*v_threshold_post",
-    "compare": "synaptic_post += on_now*is_compare*jump_post",
-    "gate": "gate_trace_post += on_now*is_gate*gate_kick_post",
-    "error": "error_trace_post += on_now*is_error*signal_kick_pre",
-}
 
 
 def _update(

@@ -144,7 +144,7 @@ class Noises:
         by_mode: dict[str, dict[str, float]] = {mode: {} for mode in self.layout.scheduled}
         for (mode, population), value in values.items():
             by_mode[mode][population] = value
-        return self.layout.per_cell(by_mode)
+        return self.layout.per_cell([by_mode[part.mode] for part in self.layout.parts])
 
     def _burst_tables(self, burst: Burst) -> dict[str, FloatArray]:
         """Return what bursts when and how far, (rows,) each, and the places of cells by round, (rounds, cells)."""

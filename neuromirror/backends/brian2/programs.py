@@ -27,20 +27,16 @@ from neuromirror.backends.base import Options, Recorder
 from neuromirror.backends.brian2 import standalone
 from neuromirror.backends.brian2.cells import cell_values
 from neuromirror.backends.brian2.costs import running_s
+from neuromirror.backends.brian2.harvest import Harvest, boundary_ticks
 from neuromirror.backends.brian2.layout import Layout
 from neuromirror.backends.brian2.network import SpikingNetwork
 from neuromirror.backends.brian2.runtime import errors_of_brian2, quieten, stop_if_interrupted
+from neuromirror.backends.brian2.stream import Stream, hand_over
 from neuromirror.backends.brian2.tables import table_values
 from neuromirror.backends.brian2.weights import weight_values
 from neuromirror.circuit.arrays import Array
 from neuromirror.circuit.description import Parameters
 from neuromirror.plan import Plan
-
-REPORT_FROM_S = 2.0
-"""Standalone programs that run longer than this, in seconds, report their progress, which costs them some time."""
-
-Harvest = Callable[[SpikingNetwork, Plan, Recorder, float], None]
-"""Hands what a run has recorded to the recorder, as far as it has come in seconds."""
 
 _DATA: dict[str, Any] = {
     "name": None,
@@ -120,19 +116,19 @@ class Program:
     plan : Plan
         The one that it was built for.
     options : Options
-    harvest : callable
     """
 
     directory: Path
     plan: Plan
     options: Options
-    harvest: Harvest
 
     def run(self, plan: Plan, recorder: Recorder) -> None:
         """Run a plan of the same key, in the process that built the program or in any other, several at a time."""
         built = _opened(self)
         spiking = built.spiking.seen_as(plan)
-        end_s, results = plan.phases[-1].stop_s, Path(tempfile.mkdtemp(prefix="results_", dir=self.directory))
+        results = Path(tempfile.mkdtemp(prefix="results_", dir=self.directory))
+        harvest = Harvest(spiking.layout, plan, recorder, spiking.snapshot_ticks, spiking.population)
+        stream = Stream(results, spiking, harvest)
         try:
             given = {
                 name: values
@@ -140,13 +136,10 @@ class Program:
                 if not np.array_equal(values, built.values[name], equal_nan=True)
             }
             seed = seeds.integer(plan.seed, "brian2")
-            standalone.execute(given, results=results, seed=seed, watch=recorder.progress)
-            completed: Any = b2.device._last_run_completed_fraction
-            reached_s = min(float(completed * spiking.duration / b2.second), end_s)
-            self.harvest(spiking, plan, recorder, reached_s)
+            standalone.execute(given, results=results, seed=seed, watch=stream.poll)
         finally:
+            harvest.close()
             shutil.rmtree(results, ignore_errors=True)
-        recorder.progress(reached_s)
         stop_if_interrupted()
 
 
@@ -199,7 +192,7 @@ def _is_standalone() -> bool:
 
 
 @contextmanager
-def builder(options: Options, harvest: Harvest) -> Iterator[Callable[[Sequence[Plan]], Program]]:
+def builder(options: Options) -> Iterator[Callable[[Sequence[Plan]], Program]]:
     """Give a function that builds the program of plans of one key; programs are gone at the end.
 
     Raises
@@ -217,12 +210,11 @@ def builder(options: Options, harvest: Harvest) -> Iterator[Callable[[Sequence[P
             with errors_of_brian2():
                 spiking = _new(directory, plans[0], options).spiking
                 b2.device.insert_code("before_network_run", standalone.SEED_CODE)
-                if running_s(plans) > REPORT_FROM_S:
-                    spiking.tell_time(standalone.tell)
+                hand_over(spiking, boundary_ticks(spiking.layout, spiking.snapshot_ticks))
                 b2.device.apply_run_args()  # before Brian2 sets up queues by the delays that it is given
                 spiking.network.run(spiking.duration, namespace={})
                 standalone.build(directory, running_s=running_s(plans))
-            return Program(directory=directory, plan=plans[0], options=options, harvest=harvest)
+            return Program(directory=directory, plan=plans[0], options=options)
 
         try:
             yield build

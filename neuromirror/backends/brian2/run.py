@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import Any
 
 import brian2 as b2
-import numpy as np
 
 from neuromirror import seeds
-from neuromirror.backends.base import COMPILED, Options, Recorder, Snapshot
-from neuromirror.backends.brian2.clipping import clipped_share
+from neuromirror.backends.base import COMPILED, Options, Recorder
 from neuromirror.backends.brian2.costs import costs_s
-from neuromirror.backends.brian2.losses import mean_loss, window_losses
-from neuromirror.backends.brian2.network import BIASES, SpikingNetwork
+from neuromirror.backends.brian2.here import RunHere
+from neuromirror.backends.brian2.network import SpikingNetwork
 from neuromirror.backends.brian2.own_checks import check_own_cells
 from neuromirror.backends.brian2.programs import Program, builder, program_key
-from neuromirror.backends.brian2.runtime import errors_of_brian2, quieten, stop_if_interrupted, use_runtime
+from neuromirror.backends.brian2.runtime import errors_of_brian2, quieten, use_runtime
 from neuromirror.errors import RequestError
-from neuromirror.plan import FloatArray, Plan, transport
+from neuromirror.plan import Plan
 
 TARGETS = ("numpy", "cython", COMPILED)
 
@@ -76,7 +73,7 @@ class _Brian2:
 
     def builder(self, options: Options) -> AbstractContextManager[Callable[[Sequence[Plan]], Program]]:
         """Give a function that builds the standalone program of plans of one key."""
-        return builder(options, _harvest)
+        return builder(options)
 
 
 def _one_a_circuit(plans: Sequence[Plan]) -> list[Plan]:
@@ -89,74 +86,7 @@ def _run_here(plans: list[Plan], recorders: list[Recorder], options: Options, ta
     for plan, recorder in zip(plans, recorders, strict=True):
         spiking = SpikingNetwork(plan, options.points, options.population)
         b2.seed(seeds.integer(plan.seed, "brian2"))
-        spiking.network.run(spiking.duration, report=_reporter(recorder), report_period=0.2 * b2.second, namespace={})
-        _harvest(spiking, plan, recorder, float(spiking.network.t / b2.second))
-        stop_if_interrupted()
-
-
-def _harvest(spiking: SpikingNetwork, plan: Plan, recorder: Recorder, reached_s: float) -> None:
-    """Hand spikes and snapshots to the recorder, as far as the run has come."""
-    grid = spiking.grid
-    last = grid.ticks * grid.tick_steps
-    ticks = np.rint(np.asarray(spiking.spikes.t / b2.second) / grid.dt_s).astype(np.int64)
-    cells = np.asarray(spiking.spikes.i, dtype=np.int32) + np.int32(spiking.recorded.start)
-    for name in plan.sizes if spiking.population is None else [spiking.population]:
-        here = spiking.layout.cells(name)
-        mine = (cells >= here.start) & (cells < here.stop) & (ticks < last)
-        recorder.spikes(name, ticks[mine], (cells[mine] - here.start).astype(np.int32))
-    fixed, magnitudes = plan.initial_arrays(), plan.magnitudes()
-    at = _snapshots(spiking, plan)
-    losses, counts = window_losses(spiking.layout, plan, ticks, cells), np.asarray(spiking.clipped.clipped)
-    phase = seen = 0
-    for k in range(1 + int(reached_s / (spiking.snapshot_ticks * grid.tick_s) + 1e-9)):
-        tick = k * spiking.snapshot_ticks
-        if tick > grid.ticks:
-            break
-        while phase + 1 < len(plan.phases) and tick > grid.first_tick[phase + 1]:
-            phase, seen = phase + 1, 0
-        here = plan.phases[phase]
-        done = (tick - grid.first_tick[phase]) * grid.tick_steps // grid.window_steps[here.mode]
-        state = Snapshot(
-            phase=phase,
-            examples=here.first_example + done,
-            t_s=tick * grid.tick_s,
-            arrays=transport(plan, {**fixed, **at(k)}, magnitudes),
-            more={
-                **mean_loss(losses[phase], seen, done),
-                **clipped_share(spiking.layout, plan.modes[here.mode], counts, k, done - seen),
-            },
-        )
-        seen = done
-        recorder.snapshot(state, keep_arrays=tick in grid.first_tick)
-
-
-def _snapshots(spiking: SpikingNetwork, plan: Plan) -> Callable[[int], dict[str, FloatArray]]:
-    """Return a function that gives the arrays that learn, at the k-th snapshot."""
-    recorded: dict[str, FloatArray] = {}
-    for name, monitor in spiking.monitors.items():
-        recorded[name] = np.asarray(monitor.b if name == BIASES else monitor.w)
-    shapes = {name: array.shape for name, array in plan.initial_arrays().items()}
-
-    def at(k: int) -> dict[str, FloatArray]:
-        arrays = {}
-        for name in spiking.layout.learners:
-            if name in spiking.arrays:
-                array = np.zeros(shapes[name])
-                array.flat[plan.synapses(name)] = recorded[name][:, k]
-                arrays[name] = array
-            else:
-                here = spiking.layout.cells(name.removesuffix(".bias"))
-                arrays[name] = recorded[BIASES][here, k].copy()
-        return arrays
-
-    return at
-
-
-def _reporter(recorder: Recorder) -> Callable[..., None]:
-    def report(elapsed: Any, completed: float, start: Any, duration: Any) -> None:
-        recorder.progress(float(completed * duration / b2.second))
-
-    return report
+        RunHere(spiking, plan, recorder).run(spiking.duration)
 
 
 backend = _Brian2()

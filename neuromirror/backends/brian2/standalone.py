@@ -94,16 +94,7 @@ def _build_apart(directory: Path, said: str) -> None:
         )
 
 
-@b2.implementation("cpp", "double tell(double t) { std::cout << t << std::endl; return t; }")
-@b2.check_units(t=1, result=1)
-def tell(t: float) -> float:
-    """Say how far the program is. Brian2's own reports ask for the time at every step, which can take longer than the
-    step itself.
-    """
-    raise NotImplementedError("for compiled programs only")
-
-
-def execute(values: Mapping[str, np.ndarray], *, results: Path, seed: int, watch: Callable[[float], None]) -> None:
+def execute(values: Mapping[str, np.ndarray], *, results: Path, seed: int, watch: Callable[[], None]) -> None:
     """Run a program with values and a seed of its own.
 
     Parameters
@@ -115,19 +106,18 @@ def execute(values: Mapping[str, np.ndarray], *, results: Path, seed: int, watch
     seed : int
         Of the program's random numbers.
     watch : callable
-        Takes the simulated time in seconds, now and then, of a program that tells it; see `tell`.
+        Looks at what the program has written: now and then while it runs, in a thread of its own, and once at its end.
+        What it raises is raised when the program has ended.
     """
     os.environ[SEED_VARIABLE] = str(seed)
-    ended = threading.Event()
-    watcher = threading.Thread(target=_watch, args=(results / "stdout.txt", watch, ended), daemon=True)
+    watcher = _Watcher(watch)
     given = [f"{name}={_argument(array, results / f'given_{k}')}" for k, (name, array) in enumerate(values.items())]
     watcher.start()
     try:
         b2.device.run(str(results.parent), results_directory=results.name, with_output=False, run_args=given)
     finally:
         del os.environ[SEED_VARIABLE]
-        ended.set()
-        watcher.join()
+        watcher.end()
 
 
 def _argument(array: np.ndarray, file: Path) -> str:
@@ -138,9 +128,26 @@ def _argument(array: np.ndarray, file: Path) -> str:
     return str(file.absolute())
 
 
-def _watch(said: Path, watch: Callable[[float], None], ended: threading.Event) -> None:
-    """Pass on the last whole line of what the program has said, every so often."""
-    while not ended.wait(WATCH_S):
-        lines = said.read_text().split("\n")[:-1] if said.is_file() else []
-        if lines:
-            watch(float(lines[-1]))
+class _Watcher(threading.Thread):
+    """Calls a function every so often, until it raises something, and once at the end."""
+
+    def __init__(self, watch: Callable[[], None]) -> None:
+        super().__init__(daemon=True)
+        self._watch, self._ended = watch, threading.Event()
+        self._error: BaseException | None = None
+
+    def run(self) -> None:
+        while not self._ended.wait(WATCH_S):
+            try:
+                self._watch()
+            except BaseException as error:
+                self._error = error
+                return
+
+    def end(self) -> None:
+        """Call it for the last time, or raise what it has raised."""
+        self._ended.set()
+        self.join()
+        if self._error is not None:
+            raise self._error
+        self._watch()

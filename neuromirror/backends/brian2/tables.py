@@ -1,6 +1,7 @@
 """What changes while a spiking circuit runs, as tables over time: one network runs once, whatever its modes.
 
-A table over time has one row for each tick boundary of the `Grid`; a table over modes one for each scheduled mode.
+A table over time has one row for each tick boundary of the `Grid`; a table over modes one for each part of a scheduled
+mode's windows.
 """
 
 from __future__ import annotations
@@ -13,25 +14,30 @@ from neuromirror.backends.brian2.grid import Grid
 from neuromirror.backends.brian2.homeostasis import homeostasis_tables
 from neuromirror.backends.brian2.layout import Layout
 from neuromirror.backends.brian2.noises import Noises
+from neuromirror.backends.brian2.parts import Part
+from neuromirror.backends.brian2.turns import turn_tables
 from neuromirror.backends.stimulus import Stimulus
 from neuromirror.modes import ModePlan
 from neuromirror.plan import FloatArray, Plan
 
-OVER_TIME = ("mode_of", "clears", "row_of_tick", "update_", "follow_", "ended_", "burst_")
+OVER_TIME = ("mode_of", "clears", "row_of_tick", "update_", "follow_", "ended_", "burst_", "remembers", "switches")
 """What the names of tables over time begin with."""
 
 
 def table_values(layout: Layout, plan: Plan) -> dict[str, FloatArray]:
     """Return the values of all tables for a plan of this circuit with any seed."""
-    modes = [plan.modes[name] for name in layout.scheduled]
+    parts, modes = layout.parts, [plan.modes[part.mode] for part in layout.parts]
     stimulus = stimulus_tables(Grid(plan, layout.dt_s), layout)
     dt_s = layout.dt_s
     noise_decays = layout.per_cell(
-        {mode.name: {name: math.exp(-dt_s / noise.tau.s) for name, noise in mode.noise.items()} for mode in modes}
+        [{name: math.exp(-dt_s / noise.tau.s) for name, noise in mode.noise.items()} for mode in modes]
     )
-    kinds = [(mode.signal.kind, mode.window_s if mode.signal.tau is None else mode.signal.tau.s) for mode in modes]
+    kinds = [
+        (mode.signal.kind, mode.window_s * part.share if mode.signal.tau is None else mode.signal.tau.s)
+        for part, mode in zip(parts, modes, strict=True)
+    ]
     values: dict[str, FloatArray] = {
-        "mode_of": np.array([float(layout.scheduled.index(mode)) for mode in layout.grid.mode_of_tick]),
+        "mode_of": np.array([float(parts.index(part)) for part in layout.grid.part_of_tick]),
         "clears": clear_table(layout.grid),
         "ended_steps": ended_table(layout.grid),
         **stimulus,
@@ -39,18 +45,16 @@ def table_values(layout: Layout, plan: Plan) -> dict[str, FloatArray]:
         "signal_kicks": np.array([1 / (tau * plan.unit_Hz) for _, tau in kinds]),
         "noise_decays": noise_decays,
         "noise_kicks": np.sqrt(1 - noise_decays**2),
-        "noise_sds": layout.per_cell(
-            {m.name: {p: n.sd for p, n in m.noise.items() if n.law == "gaussian"} for m in modes}
-        ),
-        "gates": layout.per_cell({m.name: dict.fromkeys(m.gates, 1.0) for m in modes}),
-        "default_biases": 1.0 - layout.per_cell({m.name: dict.fromkeys(_relays(layout, m), 1.0) for m in modes}),
-        "bias_on": np.array([float(mode.bias_on) for mode in modes]),
+        "noise_sds": layout.per_cell([{p: n.sd for p, n in m.noise.items() if n.law == "gaussian"} for m in modes]),
+        "gates": layout.per_cell([dict.fromkeys(plan.modes[p.mode].gates if p.has_delta else (), 1.0) for p in parts]),
+        "default_biases": 1.0 - layout.per_cell([dict.fromkeys(_relays(layout, m), 1.0) for m in modes]),
+        "bias_on": np.array([float(plan.modes[part.mode].bias_on and part.has_y) for part in parts]),
         "cancels": _cancels(layout, plan),
         **Noises(layout, plan).tables(),
+        **turn_tables(layout),
     }
     for name in sorted(plan.description.projections):
-        on = [float(name in plan.description.modes[mode].on) for mode in layout.scheduled]
-        values[f"transmits_{name}"] = np.array(on)
+        values[f"transmits_{name}"] = np.array([float(transmits(plan, name, part)) for part in parts])
     for number, (name, learners) in enumerate(layout.learners.items()):
         keep, steps = update_tables(layout.grid, name, [one.rule.name for one in learners])
         values[f"update_{number}_keep"] = keep
@@ -61,6 +65,14 @@ def table_values(layout: Layout, plan: Plan) -> dict[str, FloatArray]:
     return values
 
 
+def transmits(plan: Plan, projection: str, part: Part) -> bool:
+    """Return whether a projection transmits in a part of a mode's windows."""
+    if projection not in plan.description.modes[part.mode].on:
+        return False
+    target = plan.description.populations[plan.description.projections[projection].target]
+    return part.has_y if target.path == "forward" else part.has_delta
+
+
 def _relays(layout: Layout, mode: ModePlan) -> list[str]:
     """Return the populations that fire when they are driven, and rarely by themselves."""
     return [name for name in mode.drives if not layout.shared(name)]
@@ -68,33 +80,33 @@ def _relays(layout: Layout, mode: ModePlan) -> list[str]:
 
 def _cancels(layout: Layout, plan: Plan) -> FloatArray:
     """Return the mean synaptic input by mode, in code units, of arrays that no scheduled mode changes."""
-    table, arrays = np.zeros((len(layout.scheduled), layout.size)), plan.initial_arrays()
-    for row, mode in enumerate(layout.scheduled):
-        for target, group in plan.modes[mode].synapses.items():
+    table, arrays = np.zeros((len(layout.parts), layout.size)), plan.initial_arrays()
+    for row, part in enumerate(layout.parts):
+        for target, group in plan.modes[part.mode].synapses.items():
             for axons in group:
-                if not layout.changes(axons.name):
+                if not layout.changes(axons.name) and transmits(plan, axons.name, part):
                     table[row, layout.cells(target)] += plan.beta * arrays[axons.name].sum(axis=1)
     return table
 
 
 def clear_table(grid: Grid) -> FloatArray:
-    """Return 1 where counts start again: where a window of a mode that counts begins or ends; (rows,)."""
+    """Return 1 where counts start again: where a window of a mode that counts, or a half, begins or ends; (rows,)."""
     modes = grid.plan.modes
     table = np.zeros(grid.rows)
-    table[0] = float(modes[grid.mode_of_tick[0]].signal.kind == "count")  # signals start at β
+    table[0] = float(modes[grid.part_of_tick[0].mode].signal.kind == "count")  # signals start at β
     for windows in grid.windows:
         if modes[windows.mode].signal.kind == "count":
-            table[windows.ends] = 1.0
-        elif modes[grid.mode_of_tick[windows.ends[-1]]].signal.kind == "count":
+            table[windows.ends] = table[windows.halves] = 1.0
+        elif modes[grid.part_of_tick[windows.ends[-1]].mode].signal.kind == "count":
             table[windows.ends[-1]] = 1.0
     return table
 
 
 def ended_table(grid: Grid) -> FloatArray:
-    """Return the time steps of the window that ends, and 0 where none does; (rows,)."""
+    """Return the time steps of the window that ends, or of its half, and 0 where none does; (rows,)."""
     table = np.zeros(grid.rows)
     for windows in grid.windows:
-        table[windows.ends] = grid.window_steps[windows.mode]
+        table[windows.ends] = table[windows.halves] = grid.window_steps[windows.mode] // len(grid.parts(windows.mode))
     return table
 
 
@@ -143,10 +155,12 @@ def stimulus_tables(grid: Grid, layout: Layout) -> dict[str, FloatArray]:
 
     Returns
     -------
-    inputs : float array (1 + examples of engaged modes, cells)
-        What pushes the input populations; row 0 is silence.
+    inputs : float array (1 + parts of the examples of engaged modes, cells)
+        What pushes the input populations; row 0 is silence. Where cells take turns, an example has a row of inputs and
+        one of what is expected.
     expected : float array, likewise
-        What the feedback populations that compare expect, and take away from the signal that axons bring them.
+        What the feedback populations that compare expect, and take away from the signal that axons bring them, or that
+        they remember.
     row_of_tick : float array (rows,)
         The row that holds from each tick on.
     """
@@ -160,14 +174,16 @@ def stimulus_tables(grid: Grid, layout: Layout) -> dict[str, FloatArray]:
         mode = plan.modes[phase.mode]
         if not mode.inputs and not mode.compare:
             continue
-        for key, drawn in zip(blocks, stimulus.draw(mode, phase.examples), strict=True):
-            block = np.zeros((phase.examples, layout.size))
+        parts = grid.parts(phase.mode)
+        rows = phase.examples * len(parts)
+        for key, drawn, at in zip(blocks, stimulus.draw(mode, phase.examples), (0, -1), strict=True):
+            block = np.zeros((rows, layout.size))
             for name, array in drawn.items():
-                block[:, layout.cells(name)] = array
+                block[at % len(parts) :: len(parts), layout.cells(name)] = array
             blocks[key].append(block)
-        ticks = grid.window_steps[phase.mode] // grid.tick_steps
+        ticks = grid.window_steps[phase.mode] // grid.tick_steps // len(parts)
         row_of_tick[grid.first_tick[index] : grid.first_tick[index + 1]] = np.repeat(
-            np.arange(count, count + phase.examples), ticks
+            np.arange(count, count + rows), ticks
         )
-        count += phase.examples
+        count += rows
     return {key: np.concatenate(parts) for key, parts in blocks.items()} | {"row_of_tick": row_of_tick}

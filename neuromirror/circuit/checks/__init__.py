@@ -18,6 +18,7 @@ from neuromirror.circuit.checks.projections import check_mirrors, check_projecti
 from neuromirror.circuit.checks.protocol import check_schedule, check_stimulus, windows_in
 from neuromirror.circuit.checks.rules import check_rules
 from neuromirror.circuit.description import Description
+from neuromirror.circuit.feedback import GATE
 from neuromirror.circuit.templates import layers_cell
 from neuromirror.errors import Problem, suggestion
 
@@ -92,6 +93,10 @@ def check_short_forms(
             message = "this short form mirrors the forward path, and there is none. Add [layers] or populations."
             yield c.problem("no-layers", ("feedback",), message)
         return
+    for name, mode in circuit.modes.items():
+        if feedback.cross == "one" and {GATE, "@drive"} <= {*mode.on}:
+            message = 'one set of axons either drives or gates in a mode. Leave one of "@drive" and "@gate" out.'
+            yield c.problem("axon-roles", ("modes", name, "on"), message)
     known = [n for n, p in expanded.projections.items() if p.role == "synapse" and p.target in forward]
     for index, name in enumerate(feedback.skip):
         if name not in known and not c.lost(("projections", name)):

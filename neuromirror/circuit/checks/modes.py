@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import networkx as nx
 
+from neuromirror.circuit.axons import in_role, role_in
 from neuromirror.circuit.checks.context import Context, Path, paths_of
 from neuromirror.circuit.description import Mode, Projection
 from neuromirror.circuit.protocol import Signal
@@ -126,7 +127,7 @@ def _visible(c: Context, place: Path, mode: Mode, rule: str, target: str, *, is_
     arriving: dict[str, list[str]] = {}
     for name, projection in c.circuit.projections.items():
         if projection.target == target and name in mode.on:
-            arriving.setdefault(projection.role, []).append(name)
+            arriving.setdefault(role_in(projection, str(place[1])), []).append(name)
     if "error" in names and "error" not in arriving:
         yield c.problem(
             "no-error", place, f"rule '{rule}' needs the error, but no error projection to {target} is on in this mode."
@@ -197,7 +198,7 @@ def _mirrors(c: Context, path: Path, mode: Mode) -> Iterator[Problem]:
             continue
         if not {"pre", "post"} <= names:
             continue
-        driven = {p.target for n, p in c.circuit.projections.items() if p.role == "drive" and n in mode.on}
+        driven = {p.target for p in in_role(c.circuit, str(path[1]), mode, "drive").values()}
         lacking = [f"{d} copies no forward cells" for d in (projection.target, projection.source) if d not in driven]
         if projection.mirrors not in mode.on:
             lacking.append(f"{projection.mirrors} does not transmit")

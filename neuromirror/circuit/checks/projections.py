@@ -45,6 +45,14 @@ _ENDS = {
 def _ends(c: Context, path: Path, projection: Projection) -> Iterator[Problem]:
     source = c.circuit.populations[projection.source]
     target = c.circuit.populations[projection.target]
+    if projection.roles is not None and projection.role not in ("drive", "gate"):
+        message = (
+            f"a projection of the role '{projection.role}' does the same in all modes; only axons that drive or gate "
+            'have roles by mode. Say role = "drive" (or "gate"), which holds in the other modes, or take the roles out.'
+        )
+        yield c.problem("axon-roles", (*path, "roles"), message)
+    for mode in projection.roles or {}:
+        yield from c.missing("modes", mode, (*path, "roles", mode), "mode")
     if projection.role != "synapse":
         wanted = _ENDS[projection.role]
         if (source.path, target.path) != wanted[:2]:

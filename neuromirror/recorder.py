@@ -1,0 +1,240 @@
+"""Takes what a backend sees into a run directory, measures it on the way, and keeps what a run can go on from."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuromirror.backends.base import Snapshot, State, unresumable
+from neuromirror.errors import DivergenceError
+from neuromirror.measure.alignment import angle_deg, gain
+from neuromirror.plan import Plan
+from neuromirror.record import checkpoint
+from neuromirror.record.activity import SpikeCounts, mean_rates_Hz
+from neuromirror.record.checkpoint import Checkpoint
+from neuromirror.record.store import RunWriter
+
+CHECKPOINT_S = 10.0
+"""The least time between two checkpoints, in seconds of the clock."""
+CHECKPOINT_SHARE = 0.01
+"""The largest share of a run's time that goes into checkpoints."""
+
+Angles = dict[str, float]
+
+
+@dataclass
+class RunRecorder:
+    """Writes what a backend sees into a run directory, and measures the angle and gain of every B on the way."""
+
+    plan: Plan
+    writer: RunWriter
+    progress_to: Callable[[float], None]
+    last: Snapshot | None = None
+    before_deg: Angles | None = None
+    after_deg: dict[str, Angles] = field(default_factory=dict)
+    clipped: dict[str, dict[str, tuple[float, int]]] = field(default_factory=dict)
+    begun: State | None = None
+    """What the backend goes on from; None at the beginning of a run."""
+
+    def __post_init__(self) -> None:
+        spiking = self.writer.manifest.dt_s is not None
+        self.activity = SpikeCounts(self.writer.manifest) if spiking else None
+        self._next_s = time.perf_counter() + CHECKPOINT_S
+
+    def snapshot(self, snapshot: Snapshot, *, keep_arrays: bool) -> None:
+        """Add a row to the metrics, and keep the arrays where asked.
+
+        Raises
+        ------
+        DivergenceError
+            If a weight is not finite any more; the row is added all the same.
+        """
+        weights = [array for array in snapshot.arrays.values() if array.ndim > 1]
+        assert not (self.plan.dale and any((array < 0).any() for array in weights)), "Dale's law holds"
+        self._count_clipped(snapshot)
+        self.last, mode = snapshot, self.plan.phases[snapshot.phase].mode
+        aligned = alignment_of(self.plan, snapshot.arrays)
+        if self.before_deg is None:
+            self.before_deg = aligned["angles_deg"]
+        if keep_arrays and snapshot.examples:
+            self.after_deg[mode] = aligned["angles_deg"]
+        self.writer.metrics(
+            {
+                "phase": snapshot.phase,
+                "mode": mode,
+                "examples": snapshot.examples,
+                "t_s": round(snapshot.t_s, 9),
+                **aligned,
+                **snapshot.more,
+            }
+        )
+        if keep_arrays:
+            self.write_arrays(snapshot)
+        if (lost := _lost(snapshot.arrays)) is not None:
+            raise DivergenceError(
+                f"{lost} is no longer finite after {snapshot.t_s:g} s, in {mode} mode. Lower the rate of the rule that "
+                "teaches it, or mend a drive that divides by zero or overflows."
+            )
+
+    def _count_clipped(self, snapshot: Snapshot) -> None:
+        """Add up the examples in which cells of each population were clipped, and all, by mode."""
+        examples = snapshot.examples - (self.last.examples if self.last is not None else 0)
+        of_mode = self.clipped.setdefault(self.plan.phases[snapshot.phase].mode, {})
+        for name, share in snapshot.more.get("clipped", {}).items():
+            clipped, all_of_them = of_mode.get(name, (0.0, 0))
+            of_mode[name] = clipped + share * examples, all_of_them + examples
+
+    def clipped_shares(self) -> dict[str, dict[str, float]]:
+        """Return how often the cells of each population were clipped, as a share of all examples, by mode."""
+        return {
+            mode: {name: clipped / examples for name, (clipped, examples) in sorted(found.items())}
+            for mode, found in sorted(self.clipped.items())
+            if found
+        }
+
+    def write_arrays(self, snapshot: Snapshot) -> None:
+        """Write all weights, those of the feedback path apart."""
+        feedback = {
+            name
+            for name, projection in self.plan.description.projections.items()
+            if self.plan.description.populations[projection.target].path == "feedback"
+        }
+        self.writer.weights(
+            snapshot.examples,
+            {name: array for name, array in snapshot.arrays.items() if name not in feedback},
+            {name: array for name, array in snapshot.arrays.items() if name in feedback},
+        )
+
+    def spikes(self, population: str, ticks: NDArray[np.int64], cells: NDArray[np.int32]) -> None:
+        """Write spikes of one population."""
+        assert self.activity is not None, "a backend that spikes has a time step"
+        self.activity.add(population, ticks)
+        self.writer.spikes(population, ticks, cells)
+
+    def progress(self, done_s: float) -> None:
+        """Pass on how far the run is."""
+        self.progress_to(done_s)
+
+    # ---- what a run goes on from -------------------------------------------------------------------------------------
+
+    def keep(self, state: Callable[[], State], *, now: bool) -> None:
+        """Write a checkpoint, if one is due or asked for."""
+        started_s = time.perf_counter()
+        if self.last is None or not (now or started_s >= self._next_s):
+            return
+        facts = {
+            "rows": self.writer.rows,
+            "parts": self.writer.parts,
+            "steps": self.writer.steps,
+            "before_deg": self.before_deg,
+            "after_deg": self.after_deg,
+            "clipped": self.clipped,
+            "spikes": None if self.activity is None else self.activity.by_mode,
+            "last": {"phase": self.last.phase, "examples": self.last.examples, "t_s": self.last.t_s},
+        }
+        arrays = {f"backend/{name}": array for name, array in state().items()}
+        arrays |= {f"last/{name}": array for name, array in self.last.arrays.items()}
+        checkpoint.save(self.writer.path, Checkpoint(facts=facts, arrays=arrays))
+        ended_s = time.perf_counter()
+        self._next_s = ended_s + max(CHECKPOINT_S, (ended_s - started_s) / CHECKPOINT_SHARE)
+
+    def restore(self, found: Checkpoint) -> None:
+        """Go on from a checkpoint."""
+        facts = found.facts
+        self.before_deg, self.after_deg = facts["before_deg"], dict(facts["after_deg"])
+        self.clipped = {
+            mode: {name: (clipped, examples) for name, (clipped, examples) in of_mode.items()}
+            for mode, of_mode in facts["clipped"].items()
+        }
+        if self.activity is not None:
+            self.activity.by_mode = facts["spikes"]
+        self.last = Snapshot(**facts["last"], arrays=found.part("last"))
+        self.begun = found.part("backend")
+
+    # ---- how it ends -------------------------------------------------------------------------------------------------
+
+    @property
+    def complete(self) -> bool:
+        """Whether the run has reached its end."""
+        at_end = self.last is not None and self.last.t_s >= self.plan.phases[-1].stop_s - 1e-9
+        return at_end and self.last is not None and _lost(self.last.arrays) is None
+
+    def left(self) -> str:
+        """Say what an interrupted run leaves behind."""
+        seed, total_s = self.plan.seed, self.plan.phases[-1].stop_s
+        if self.last is None:
+            return f"seed {seed}: stopped before there was anything to save"
+        said = f"seed {seed}: stopped after {self.last.t_s:g} of {total_s:g} s, which are saved in {self.writer.path}"
+        if _lost(self.last.arrays) is not None:
+            return said
+        manifest = self.writer.manifest
+        if (why := unresumable(manifest.backend, manifest.target)) is not None:
+            return f"{said}; it cannot be resumed, since {why}"
+        return f"{said}; go on with: neuromirror run --resume {self.writer.path}"
+
+    def close(self, wall_s: float) -> None:
+        """Close the record: as complete, as cut short with the last state, or not at all where nothing was recorded."""
+        if self.last is None:
+            self.writer.discard()
+            return
+        self.writer.timings({"wall_s": wall_s})
+        if self.complete:
+            self.writer.finish(self.summary())
+            checkpoint.discard(self.writer.path)
+        else:
+            self.write_arrays(self.last)
+            self.writer.interrupt()
+
+    def summary(self) -> dict[str, Any]:
+        """Return what ``--json`` prints of a run, without what differs between identical runs."""
+        plan, last = self.plan, self.last
+        assert last is not None
+        aligned = alignment_of(plan, last.arrays)
+        return {
+            "circuit_sha256": plan.circuit.sha256,
+            "protocol_sha256": plan.circuit.protocol_sha256,
+            "backend": self.writer.manifest.backend,
+            "seed": plan.seed,
+            "examples": last.examples,
+            "simulated_s": plan.phases[-1].stop_s,
+            "matrix_angles_deg": aligned["angles_deg"],
+            "matrix_angles_before_deg": self.before_deg,
+            "matrix_angles_after_deg": self.after_deg,
+            "gain": aligned["gain"],
+            "clipped": self.clipped_shares(),
+            **self._energy(),
+        }
+
+    def _energy(self) -> dict[str, Any]:
+        """Return what the populations have spiked; nothing where nothing spikes."""
+        if self.activity is None:
+            return {"spikes": {}}
+        by_mode, populations = self.activity.by_mode, self.plan.description.populations
+        return {
+            "spikes": {name: sum(of_mode[name] for of_mode in by_mode.values()) for name in self.plan.sizes},
+            "spikes_by_mode": by_mode,
+            "mean_rates_Hz": mean_rates_Hz(by_mode, self.writer.manifest),
+            "shared_cells": {name: p.shares for name, p in populations.items() if p.shares is not None},
+        }
+
+
+def _lost(arrays: Mapping[str, NDArray[np.float64]]) -> str | None:
+    """Return the name of an array that has diverged, if one has."""
+    return next((name for name in sorted(arrays) if not np.isfinite(arrays[name]).all()), None)
+
+
+@np.errstate(all="ignore")  # a norm that overflows is written as null
+def alignment_of(plan: Plan, arrays: Mapping[str, NDArray[np.float64]]) -> dict[str, dict[str, float]]:
+    """Return the angle to Wᵀ and the gain of every B, between units, and the norm of every array."""
+    units = plan.coding.unit_weights
+    pairs = {b: (units(arrays[b]), units(arrays[w])) for b, w in plan.mirrors.items()}
+    return {
+        "angles_deg": {name: angle_deg(B, W) for name, (B, W) in pairs.items()},
+        "gain": {name: gain(B, W) for name, (B, W) in pairs.items()},
+        "w_norm": {name: float(np.linalg.norm(arrays[name])) for name in sorted(arrays) if arrays[name].ndim >= 2},
+    }

@@ -1,0 +1,407 @@
+"""Spiking runs that are cut short, at any moment and in any way, and go on to the record of one that was not."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import neuromirror as nm
+from neuromirror import recorder
+from neuromirror.backends.base import Options
+from neuromirror.backends.brian2 import harvest, here
+from neuromirror.backends.brian2.here import RunHere
+from neuromirror.cli import main
+from neuromirror.errors import RequestError, RunError, UnsupportedError
+from neuromirror.record import checkpoint
+
+ROOT = Path(__file__).resolve().parents[2]
+CHANGES = [
+    'schedule=[{mode="mirror", duration="200 ms"}, {mode="engaged", duration="200 ms"}, {mode="mirror", examples=40}]',
+    'projections.x0.delay="5 ms"',  # spikes are under way
+    'projections.W1.delay="3 ms"',
+    'code.estimate={ tau = "1 s" }',
+]
+SHORT_PARTS = 40
+"""Spikes to a part, so that a run has several."""
+
+
+def record_of(folder: Path) -> dict[str, bytes]:
+    """Return all that two identical runs have in common: every file, but for dates and times of the clock."""
+    found = {}
+    for path in sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "timings.json"):
+        content = path.read_bytes()
+        if path.name == "manifest.json":
+            manifest = json.loads(content)
+            del manifest["invocation"]
+            content = json.dumps(manifest).encode()
+        found[path.relative_to(folder).as_posix()] = content
+    return found
+
+
+def assert_same(folder: Path, other: Path) -> None:
+    found, expected = record_of(folder), record_of(other)
+    assert set(found) == set(expected)
+    assert [name for name in found if found[name] != expected[name]] == []
+
+
+@pytest.fixture(autouse=True)
+def short_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(harvest, "PART_SPIKES", SHORT_PARTS)
+
+
+@pytest.fixture(autouse=True)
+def heard() -> Iterator[None]:
+    """Let Ctrl-C interrupt, also where tests run in the background and it would be ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def begin(
+    folder: Path, target: str = "numpy", announce: Callable[[str], None] = lambda _: None, **options: Any
+) -> None:
+    circuit = nm.load("figure1", CHANGES)
+    chosen = Options(target=target, **options)
+    nm.run_seeds(circuit, seeds=[3], out=folder, options=chosen, figures=False, announce=announce)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that was not cut short."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(harvest, "PART_SPIKES", SHORT_PARTS)
+        begin(folder)
+    return folder
+
+
+def at_boundary(number: int, act: Callable[[], None]) -> Callable[[RunHere], None]:
+    """Return what happens at a boundary, and besides at one of them, counted from 1."""
+    left, before = [number], RunHere._at_boundary
+
+    def acting(self: RunHere) -> None:
+        left[0] -= 1
+        if left[0] == 0:
+            act()
+        before(self)
+
+    return acting
+
+
+def cut(
+    folder: Path, number: int, act: Callable[[], None], error: type[BaseException] = KeyboardInterrupt
+) -> list[str]:
+    """Begin a run that is cut short at a boundary, and return what is said."""
+    said: list[str] = []
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(RunHere, "_at_boundary", at_boundary(number, act))
+        with pytest.raises(error):
+            begin(folder, announce=said.append)
+    return said
+
+
+# ---- what is handed over as a run goes ------------------------------------------------------------------------------
+
+
+def test_a_run_in_many_stretches_is_that_in_one(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Boundaries come at every tick, or not before the last snapshots; parts are longer, which changes their files."""
+    monkeypatch.setattr(harvest, "PART_SPIKES", 2**17)
+    for name, ticks in (("many", 1), ("one", None)):
+        found = (lambda *_: 1) if ticks else (lambda layout, snapshot: layout.grid.ticks)
+        monkeypatch.setattr(here, "boundary_ticks", found)
+        begin(tmp_path / name)
+    assert_same(tmp_path / "many", tmp_path / "one")
+    in_parts, at_once = nm.open_run(whole), nm.open_run(tmp_path / "one")
+    assert len(list((whole / "spikes").glob("y0-*"))) > 2
+    assert len(list((tmp_path / "one" / "spikes").glob("y0-*"))) == 1
+    for name in in_parts.manifest.populations:
+        found, expected = in_parts.spikes(name), at_once.spikes(name)
+        assert np.array_equal(found.t_s, expected.t_s)
+        assert np.array_equal(found.cell, expected.cell)
+    assert (whole / "metrics.jsonl").read_bytes() == (tmp_path / "one" / "metrics.jsonl").read_bytes()
+
+
+def test_memory_holds_what_came_since_the_last_boundary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held: list[int] = []
+    before = RunHere._at_boundary
+
+    def watched(self: RunHere) -> None:
+        held.append(len(self.spiking.spikes.t) + len(self.spiking.clipped.t))
+        before(self)
+        assert len(self.spiking.spikes.t) == len(self.spiking.clipped.t) == 0
+        assert sum(map(len, self.harvest._steps)) < SHORT_PARTS
+
+    monkeypatch.setattr(RunHere, "_at_boundary", watched)
+    begin(tmp_path / "run")
+    assert len(held) > 100
+    assert max(held) < SHORT_PARTS
+
+
+def test_what_is_recorded_can_be_read_while_a_run_goes(tmp_path: Path) -> None:
+    seen: list[tuple[float, int]] = []
+
+    def look() -> None:
+        run = nm.open_run(tmp_path / "run")
+        seen.append((float(run.times_s()[-1]), len(run.spikes("y0"))))
+        raise RunError("enough")
+
+    cut(tmp_path / "run", 150, look, RunError)
+    ((reached_s, spikes),) = seen
+    assert reached_s > 0.25
+    assert spikes > 5
+
+
+# ---- runs that go on ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("boundary", [2, 81, 82, 137])
+def test_an_interrupted_run_goes_on_to_the_same_record(
+    stop: signal.Signals, boundary: int, whole: Path, tmp_path: Path
+) -> None:
+    """Among the moments are the beginning, the end of a phase (the 81st boundary) and the one after it."""
+    said = cut(tmp_path / "run", boundary, lambda: signal.raise_signal(stop))
+    assert said[-1].endswith(f"go on with: neuromirror run --resume {tmp_path / 'run'}")
+    run = nm.open_run(tmp_path / "run")
+    assert not run.manifest.complete
+    assert run.weight_steps()[-1] == run.metrics()[-1]["examples"]
+    assert nm.resume(tmp_path / "run", figures=False).manifest.complete
+    assert_same(tmp_path / "run", whole)
+
+
+def test_a_run_that_is_cut_short_again_and_again_comes_to_the_same_end(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The checkpoint that it goes on from may be older than what has been recorded."""
+    monkeypatch.setattr(recorder, "CHECKPOINT_S", 0.0)
+    cut(tmp_path / "run", 40, lambda: signal.raise_signal(signal.SIGINT))
+    old = (tmp_path / "run" / checkpoint.FILE).read_bytes()
+    for boundary in (30, 60):
+        with pytest.MonkeyPatch.context() as patched:
+            act = at_boundary(boundary, lambda: signal.raise_signal(signal.SIGINT))
+            patched.setattr(RunHere, "_at_boundary", act)
+            with pytest.raises(KeyboardInterrupt):
+                nm.resume(tmp_path / "run", figures=False)
+    (tmp_path / "run" / checkpoint.FILE).write_bytes(old)
+    nm.resume(tmp_path / "run", figures=False)
+    assert_same(tmp_path / "run", whole)
+
+
+def test_a_second_ctrl_c_does_not_wait(whole: Path, tmp_path: Path) -> None:
+    def twice() -> None:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    cut(tmp_path / "run", 60, twice)
+    assert not (tmp_path / "run" / checkpoint.FILE).exists()
+    nm.resume(tmp_path / "run", figures=False)
+    assert_same(tmp_path / "run", whole)
+
+
+def test_checkpoints_cost_a_small_share_of_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is followed by a hundred times the time that it took, by a clock that only checkpoints move."""
+    now_s, written = [0.0], [0]
+
+    def save(*_: Any) -> None:
+        written[0] += 1
+        now_s[0] += 1.0
+
+    monkeypatch.setattr(recorder, "CHECKPOINT_S", 0.0)
+    monkeypatch.setattr(checkpoint, "save", save)
+    monkeypatch.setattr(recorder, "time", SimpleNamespace(perf_counter=lambda: now_s[0]))
+    before = RunHere._at_boundary
+
+    def pass_time(self: RunHere) -> None:
+        now_s[0] += 2.0
+        before(self)
+
+    monkeypatch.setattr(RunHere, "_at_boundary", pass_time)
+    begin(tmp_path / "run")
+    assert 3 <= written[0] <= 0.011 * now_s[0] + 1
+
+
+LIFE = (
+    "import sys; from neuromirror import recorder; from neuromirror.backends.brian2 import harvest;"
+    f"recorder.CHECKPOINT_S = 0.05; recorder.CHECKPOINT_SHARE = 1.0; harvest.PART_SPIKES = {SHORT_PARTS};"
+    "from neuromirror.cli import main; main()"
+)
+"""The command, with checkpoints that come often."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("target", "phase"), [("numpy", "2400 ms"), ("cython", "9600 ms")])
+def test_a_command_killed_at_random_times_comes_to_the_same_end(target: str, phase: str, tmp_path: Path) -> None:
+    """By SIGKILL, SIGTERM and SIGINT in turn, up to half of the whole's time after it begins to record or goes on."""
+    longer = nm.load("figure1", [change.replace("200 ms", phase) for change in CHANGES])
+    begin(tmp_path / "short", target)  # compiles what the others find compiled
+    began_s = time.monotonic()
+    nm.run(longer, seed=3, target=target, out=tmp_path / "whole", figures=False)
+    longest_s = (time.monotonic() - began_s) / 2
+    longer.save(tmp_path / "net.toml")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    folder, chance, kills, reached_s = tmp_path / "run", random.Random(0), 0, [0.0]
+    command = ["net.toml", "--seed", "3", "--target", target, "--out", "run"]
+    while kills == 0 or not nm.open_run(folder).manifest.complete:
+        running = subprocess.Popen([sys.executable, "-c", LIFE, "run", "--no-figures", *command], cwd=tmp_path,
+                                   env=environment, stderr=subprocess.PIPE, text=True, preexec_fn=heed)  # fmt: skip
+        before = file_time(folder / "metrics.jsonl")
+        while running.poll() is None and file_time(folder / "metrics.jsonl") == before:
+            time.sleep(0.01)
+        stop = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)[kills % 3]
+        if kills < 8:
+            time.sleep(chance.uniform(0, longest_s))
+            running.send_signal(stop)
+        _, said = running.communicate(timeout=300)
+        # A signal that comes while modules are loaded, or at the end, ends the command as it would any program.
+        assert running.returncode in (0, 130, -stop), said
+        reached_s += [float(found[1]) for found in re.finditer(r"goes on after (\S+) of", said)]
+        kills, command = kills + 1, ["--resume", "run"]
+    assert reached_s == sorted(reached_s)
+    assert len(set(reached_s)) > 2
+    checkpoint.discard(folder)  # left where it was killed between its last two steps
+    assert_same(folder, tmp_path / "whole")
+
+
+def heed() -> None:
+    """Let Ctrl-C interrupt a process."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def file_time(path: Path) -> int:
+    return path.stat().st_mtime_ns if path.exists() else 0
+
+
+@pytest.mark.slow
+def test_cython_draws_the_same_numbers_in_stretches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """But for those that it has drawn ahead, which are dropped at every boundary."""
+    monkeypatch.setattr(here, "drop_numbers_drawn_ahead", lambda: None)
+    begin(tmp_path / "many", "cython")
+    monkeypatch.setattr(here, "boundary_ticks", lambda layout, snapshot: layout.grid.ticks)
+    monkeypatch.setattr(harvest, "PART_SPIKES", SHORT_PARTS)
+    begin(tmp_path / "one", "cython")
+    for name in ("metrics.jsonl", *(f"weights/{step:010d}/B.safetensors" for step in (0, 80, 90, 130))):
+        found = (tmp_path / "many" / name, tmp_path / "one" / name)
+        assert found[0].exists() == found[1].exists()
+        assert not found[0].exists() or found[0].read_bytes() == found[1].read_bytes()
+
+
+# ---- runs that do not go on -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def left(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that was cut short."""
+    folder = tmp_path_factory.mktemp("left") / "run"
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    cut(folder, 20, lambda: signal.raise_signal(signal.SIGINT))
+    signal.signal(signal.SIGINT, before)
+    return folder
+
+
+def changed(folder: Path, left: Path, **values: Any) -> Path:
+    """Copy a run, with other values in its manifest."""
+    shutil.copytree(left, folder)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps({**manifest, **values}))
+    return folder
+
+
+def test_a_complete_run_does_not_go_on(whole: Path) -> None:
+    with pytest.raises(RequestError, match=r"this run is complete\. Run again with another --out"):
+        nm.resume(whole)
+
+
+@pytest.mark.parametrize(
+    ("backend", "target", "says"),
+    [
+        ("brian2", "cpp_standalone", "standalone programs keep no state on their way, as targets numpy and cython do"),
+        ("torch", "cpu, float64", "runs of backend 'torch' keep no state on their way"),
+        ("reference", "numpy", "runs of backend 'reference' keep no state on their way"),
+        ("brian2-rate", "numpy, float64", "runs of backend 'brian2-rate' keep no state on their way"),
+    ],
+)
+def test_runs_that_keep_no_state_say_so(backend: str, target: str, says: str, left: Path, tmp_path: Path) -> None:
+    folder = changed(tmp_path / "run", left, backend=backend, target=target)
+    with pytest.raises(UnsupportedError, match=f"it cannot be resumed, since {says}. Start the run again."):
+        nm.resume(folder)
+
+
+def test_another_circuit_or_version_is_refused(left: Path, tmp_path: Path) -> None:
+    folder = changed(tmp_path / "circuit", left)
+    text = (folder / "circuit.toml").read_text()
+    (folder / "circuit.toml").write_text(text.replace('delay = "3 ms"', 'delay = "4 ms"'))
+    with pytest.raises(RequestError, match=r"circuit\.toml: another circuit than the run began with\. Restore"):
+        nm.resume(folder)
+    versions = {**json.loads((left / "manifest.json").read_text())["versions"], "numpy": "1.0"}
+    folder = changed(tmp_path / "version", left, versions=versions)
+    with pytest.raises(RequestError, match=r"begun with numpy 1\.0, and this is .*Install numpy 1\.0, or start"):
+        nm.resume(folder)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "says"),
+    [
+        (checkpoint.FILE, b"no archive", r"checkpoint\.npz: cannot be read .* Start the run again"),
+        ("options.json", b'{"points": "many"}', r"options\.json: .* are not the options of a run"),
+        ("options.json", b"{", r"options\.json:1"),
+        ("metrics.jsonl", b"", r"0 rows of metrics, but \d+ were written"),
+    ],
+)
+def test_a_damaged_run_says_what_is_wrong(file: str, content: bytes, says: str, left: Path, tmp_path: Path) -> None:
+    folder = changed(tmp_path / "run", left)
+    (folder / file).write_bytes(content)
+    with pytest.raises(RequestError, match=says):
+        nm.resume(folder)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["figure1"], "Leave out the circuit."),
+        (["--seed", "2"], "Leave out --seed."),
+        (["--points", "7"], "Leave out --points."),
+        (["--set", "code.beta=20 Hz"], "Leave out --set."),
+        (["--backend", "torch"], "Leave out --backend."),
+    ],
+)
+def test_a_run_goes_on_as_it_was_begun(
+    arguments: list[str], says: str, left: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["run", *arguments, "--resume", str(left)])
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err == f"error: --resume: a run goes on as it was begun. {says}\n"
+
+
+def test_the_command_goes_on_and_reports(
+    left: Path, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = changed(tmp_path / "run", left)
+    with pytest.raises(SystemExit) as stopped:
+        main(["run", "--resume", str(folder), "--no-figures", "--json"])
+    assert stopped.value.code == 0
+    out, err = capsys.readouterr()
+    assert f"{folder}: goes on after 0.045 of 0.5 s\n" in err
+    assert json.loads(out.splitlines()[-1])["run_dir"] == str(folder)
+    assert_same(folder, whole)
+
+
+def test_run_needs_a_circuit_or_a_run(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["run"])
+    assert stopped.value.code == 2
+    assert "name a circuit, such as figure1, or a run to go on with: --resume DIR" in capsys.readouterr().err
