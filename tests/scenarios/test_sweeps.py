@@ -53,7 +53,6 @@ DATA: list[dict[str, Any]] = [
     {"modes.mirror.noise.y0.sd": 1.0},
     {"modes.mirror.noise.y0.tau": "10 ms"},
     {"modes.mirror.signal": {"kind": "count"}},
-    {"modes.engaged.window": "50 ms"},
     {"time.settle": "50 ms"},
     {"stimulus.sd": 0.5},
 ]
@@ -65,6 +64,7 @@ CODE: list[dict[str, Any]] = [
     {"schedule.0.duration": "600 ms"},
     {"modes.mirror.on": ["W1", "x0"]},
     {"modes.mirror.window": "5 ms"},
+    {"modes.engaged.window": "50 ms"},
     {"modes.mirror.noise.y0": {"law": "poisson"}},
     {"modes.mirror.noise.y0": COMMON},
     {"modes.mirror.noise.y0": BURSTS},
@@ -128,7 +128,7 @@ def test_what_is_code_has_a_key_of_its_own() -> None:
     simulator: Any = load_backend("brian2")
     base = nm.load("figure1", [BOTH])
     circuits = [base, *(base.with_values(change) for change in CODE)]
-    circuits += [circuits[7].with_values({"modes.mirror.noise.y0.cells": 1})]
+    circuits += [circuits[8].with_values({"modes.mirror.noise.y0.cells": 1})]
     keys = [simulator.key(make_plan(one, 0), Options(points=20)) for one in circuits]
     keys += [simulator.key(make_plan(base, 0), Options(points=5))]
     assert len(set(keys)) == len(keys)
