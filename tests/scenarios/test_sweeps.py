@@ -173,9 +173,10 @@ def test_whatever_is_data_gives_what_it_gives_alone(tmp_path: Path) -> None:
         program = build([make_plan(base, 0)])
         for number, plan in enumerate(plans):
             folder = tmp_path / f"{number}"
-            recorder = recorder_of(plan, folder, backend="brian2", target="cpp_standalone", progress_to=lambda _: None)
+            how = {"backend": "brian2", "target": "cpp_standalone", "points": 20}
+            recorder = recorder_of(plan, folder, **how, progress_to=lambda _: None)
             program.run(plan, recorder)
-            recorder.close("brian2", 0.0)
+            recorder.close(0.0)
     for number, plan in enumerate(plans):
         alone = tmp_path / f"alone-{number}"
         nm.run_seeds(plan.circuit, seeds=[plan.seed], options=options, out=alone, figures=False)
