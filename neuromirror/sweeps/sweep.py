@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
@@ -84,6 +85,8 @@ def sweep(
     if jobs < 1:
         raise RequestError(f"--jobs {jobs}: expected 1 or more.")
     all_seeds = _seeds(seeds, seed)
+    if (runs := math.prod(map(len, vary.values())) * len(all_seeds)) > MAX_RUNS:
+        raise RequestError(f"a sweep of {runs} runs: expected at most {MAX_RUNS}. Vary less.")
     simulator, warnings = load_backend(backend), dict[str, None]()
 
     def checked(changed: Circuit) -> Circuit:
@@ -95,18 +98,12 @@ def sweep(
     found = variations(circuit, vary, checked)
     for warning in warnings:
         announce(warning)
-    if len(found) * len(all_seeds) > MAX_RUNS:
-        raise RequestError(f"{len(found)} variations of {len(all_seeds)} seeds: expected at most {MAX_RUNS} runs.")
     path = out_folder(f"{found[0].circuit.name}-{backend}-sweep", out)
-    begun = settings_in(path)
-    if begun is not None:
-        wanted = {"circuit": found[0].circuit.name, "backend": backend, "dtype": dtype, "points": points}
-        if isinstance(simulator, Compiles):  # whose choice of a target must not depend on how many runs are left
-            options = replace(options, target=begun["target"] if target == "auto" else target)
-            wanted["target"] = options.target
-        _check_same(path, begun, wanted)
-    sweeper = _Sweeper(simulator, backend, options, jobs, announce, progress)
-    return sweeper.run(path, found, all_seeds)
+    if (begun := settings_in(path)) is not None:
+        if isinstance(simulator, Compiles) and target == "auto":  # the choice must not depend on how many are left
+            options = replace(options, target=begun.get("target", target))
+        _check_same(path, begun, found[0].circuit.name, backend, options)
+    return _Sweeper(simulator, backend, options, jobs, announce, progress).run(path, found, all_seeds)
 
 
 def _seeds(seeds: int | Iterable[int], first: int) -> list[int]:
@@ -120,8 +117,12 @@ def _seeds(seeds: int | Iterable[int], first: int) -> list[int]:
     return found
 
 
-def _check_same(path: Path, begun: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+def _check_same(path: Path, begun: Mapping[str, Any], circuit: str, backend: str, options: Options) -> None:
     """Refuse to go on with a sweep that was begun in another way."""
+    wanted = {"circuit": circuit, "backend": backend, "dtype": options.dtype, "points": options.points}
+    begun = {**begun, "target": str(begun.get("target")).partition(",")[0]}  # after which the type of numbers is said
+    if options.target != "auto":
+        wanted["target"] = options.target
     for name, value in wanted.items():
         if begun.get(name) != value:
             raise RequestError(
@@ -217,9 +218,10 @@ class _Sweeper:
         watched: Path,
     ) -> None:
         options = replace(self.options, target=target) if isinstance(self.simulator, Compiles) else self.options
+        todo = [one for one in left if one.path not in swept.failed]
         tasks = [
             Task(
-                folder=one.path,
+                folder=one.path.absolute(),  # a process that has been there before may be in another directory
                 circuit=one.variation.circuit,
                 seed=one.seed,
                 backend=self.backend,
@@ -227,8 +229,7 @@ class _Sweeper:
                 options=options,
                 program=programs.get(one.path),
             )
-            for one in left
-            if one.path not in swept.failed
+            for one in todo
         ]
         totals_s, done_s = [task.total_s for task in tasks], [0.0] * len(tasks)
 
@@ -239,9 +240,9 @@ class _Sweeper:
         for number, error in perform_all(tasks, jobs=self.jobs, watched=watched, progress=tell):
             tell(number, totals_s[number])
             if error is None:
-                swept.ended.add(tasks[number].folder)
+                swept.ended.add(todo[number].path)
             else:
-                swept.failed[tasks[number].folder] = error
+                swept.failed[todo[number].path] = error
 
 
 def _count(number: int, what: str) -> str:

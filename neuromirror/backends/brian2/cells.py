@@ -28,9 +28,11 @@ def cell_values(layout: Layout, plan: Plan) -> dict[str, Any]:
             continue
         here, per_unit = layout.cells(name), plan.description.code.cells_per_unit
         cells = cells_of(population, plan.description.cells[population.cell]) * per_unit
-        kinds = {cell: _constants(cell, plan, layout.dt_s) for cell in set(cells)}
-        for key in kinds[cells[0]]:
-            values.setdefault(key, np.zeros(layout.size))[here] = [kinds[cell][key] for cell in cells]
+        distinct = {id(cell): cell for cell in cells}  # comparing cells by what they say takes its time
+        constants_of = {cell: _constants(cell, plan, layout.dt_s) for cell in set(distinct.values())}
+        kinds = {number: constants_of[cell] for number, cell in distinct.items()}
+        for key in kinds[id(cells[0])]:
+            values.setdefault(key, np.zeros(layout.size))[here] = [kinds[id(cell)][key] for cell in cells]
         for key, value in own.marks(name).items():
             values.setdefault(key, np.zeros(layout.size))[here] = value
     start = seeds.stream(plan.seed, "membranes").random(layout.size)

@@ -78,7 +78,6 @@ class SpikingNetwork:
             self.tables[name] = b2.TimedArray(values, dt=dt_s * b2.second, name=f"table_{name}")
         self._build_cells()
         recorded = self.recorded
-        # Brian2 has no subgroups of cells with a linked variable, which noise with a source in common is.
         watched = self.cells if self.population is None else self.cells[recorded.start : recorded.stop]
         self.spikes = b2.SpikeMonitor(watched, name="spikes")
         transported, weighted = self.plan.transported, self._projections("all_to_all")
@@ -88,6 +87,9 @@ class SpikingNetwork:
         self._build_rules()
         self.clipped = self._monitor(self.cells, "clipped", "snapshots_clipped")
         more = self.homeostasis.build(self.cells, self.arrays, KEEP, self.grid.tick_s * b2.second)
+        # Brian2 makes no subgroups of cells with a linked variable, so these are linked when there are all.
+        tick_s, noises = self.grid.tick_s, Noises(self.layout, self.plan)
+        self.common = noises.link(self.cells, self.tables, tick=tick_s * b2.second, order=WINDOW)
         parts = [self.cells, self.spikes, self.clipped, *self.arrays.values(), *self.monitors.values(), *more]
         parts += [part for part in (self.axons, self.common) if part is not None]
         self.network = b2.Network(*parts)
@@ -136,7 +138,6 @@ class SpikingNetwork:
         for name, values in cell_values(self.layout, self.plan).items():
             setattr(self.cells, name, values)
         tick = self.grid.tick_s * b2.second
-        self.common = noises.link(self.cells, self.tables, tick=tick, order=WINDOW)
         if self.turns.taken:
             self.cells.run_regularly(REMEMBER, dt=tick, order=REMEMBERED, name="remember")
         code = equations.WINDOW + self.turns.window() + noises.window()

@@ -11,7 +11,7 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -94,16 +94,14 @@ def _digest(array: Array) -> str:
     return f"{array.shape} {array.sha256}"
 
 
-def _without_data(tables: Any, data: Any) -> Any:
-    """Return tables in which values that are data only say that they are there."""
-    if data is None:
-        return "data"
-    if not isinstance(tables, dict):
-        return tables
+def _without_data(tables: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return tables without the values that are data."""
     kept = {}
     for key, value in tables.items():
-        inside = data.get(key, data.get("*", tables))
-        kept[key] = value if inside is tables else _without_data(value, inside)
+        if key not in data and "*" not in data:
+            kept[key] = value
+        elif (inside := data.get(key, data.get("*"))) is not None:
+            kept[key] = _without_data(value, inside)
     return kept
 
 

@@ -27,6 +27,7 @@ OVER_TIME = ("mode_of", "clears", "row_of_tick", "update_", "follow_", "ended_",
 def table_values(layout: Layout, plan: Plan) -> dict[str, FloatArray]:
     """Return the values of all tables for a plan of this circuit with any seed."""
     parts, modes = layout.parts, [plan.modes[part.mode] for part in layout.parts]
+    numbers = {part: float(number) for number, part in enumerate(parts)}
     stimulus = stimulus_tables(Grid(plan, layout.dt_s), layout)
     dt_s = layout.dt_s
     noise_decays = layout.per_cell(
@@ -37,7 +38,7 @@ def table_values(layout: Layout, plan: Plan) -> dict[str, FloatArray]:
         for part, mode in zip(parts, modes, strict=True)
     ]
     values: dict[str, FloatArray] = {
-        "mode_of": np.array([float(parts.index(part)) for part in layout.grid.part_of_tick]),
+        "mode_of": np.array([numbers[part] for part in layout.grid.part_of_tick]),
         "clears": clear_table(layout.grid),
         "ended_steps": ended_table(layout.grid),
         **stimulus,
