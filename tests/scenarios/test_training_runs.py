@@ -544,11 +544,12 @@ def test_in_bfloat16_it_learns_too(tmp_path: Path) -> None:
 
 def test_workers_change_nothing(tmp_path: Path) -> None:
     circuit = tiny(augment="crop_flip")
+    before = multiprocessing.active_children()
     for workers in (0, 2):
         nm.train(circuit, method="wm", out=tmp_path / str(workers), workers=workers, **SMALL)
     assert weights_of(tmp_path / "0") == weights_of(tmp_path / "2")
     assert (tmp_path / "0" / "metrics.jsonl").read_bytes() == (tmp_path / "2" / "metrics.jsonl").read_bytes()
-    assert multiprocessing.active_children() == []
+    assert set(multiprocessing.active_children()) <= set(before)
 
 
 def test_the_metrics_are_written_for_tensorboard(tmp_path: Path) -> None:
