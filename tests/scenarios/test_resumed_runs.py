@@ -20,7 +20,6 @@ import numpy as np
 import pytest
 
 import neuromirror as nm
-from neuromirror import recorder
 from neuromirror.backends.base import Options, Snapshot, load_backend
 from neuromirror.backends.brian2 import here
 from neuromirror.backends.brian2.here import RunHere
@@ -218,7 +217,7 @@ def test_a_run_that_is_cut_short_again_and_again_comes_to_the_same_end(
     whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The checkpoint that it goes on from may be older than what has been recorded."""
-    monkeypatch.setattr(recorder, "CHECKPOINT_S", 0.0)
+    monkeypatch.setattr(checkpoint, "CHECKPOINT_S", 0.0)
     cut(tmp_path / "run", 40, lambda: signal.raise_signal(signal.SIGINT))
     old = (tmp_path / "run" / checkpoint.FILE).read_bytes()
     for boundary in (30, 60):
@@ -251,9 +250,9 @@ def test_checkpoints_cost_a_small_share_of_the_time(tmp_path: Path, monkeypatch:
         written[0] += 1
         now_s[0] += 1.0
 
-    monkeypatch.setattr(recorder, "CHECKPOINT_S", 0.0)
+    monkeypatch.setattr(checkpoint, "CHECKPOINT_S", 0.0)
     monkeypatch.setattr(checkpoint, "save", save)
-    monkeypatch.setattr(recorder, "time", SimpleNamespace(perf_counter=lambda: now_s[0]))
+    monkeypatch.setattr(checkpoint, "time", SimpleNamespace(perf_counter=lambda: now_s[0]))
     before = RunHere._at_boundary
 
     def pass_time(self: RunHere) -> None:
@@ -266,8 +265,8 @@ def test_checkpoints_cost_a_small_share_of_the_time(tmp_path: Path, monkeypatch:
 
 
 LIFE = (
-    "import sys; from neuromirror import recorder; from neuromirror.record import parts;"
-    f"recorder.CHECKPOINT_S = 0.05; recorder.CHECKPOINT_SHARE = 1.0; parts.PART_SPIKES = {SHORT_PARTS};"
+    "from neuromirror.record import checkpoint, parts;"
+    f"checkpoint.CHECKPOINT_S = 0.05; checkpoint.CHECKPOINT_SHARE = 1.0; parts.PART_SPIKES = {SHORT_PARTS};"
     "from neuromirror.cli import main; main()"
 )
 """The command, with checkpoints that come often."""
