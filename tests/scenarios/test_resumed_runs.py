@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import random
-import re
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cut_short import assert_same, at_boundary, kill_until_complete
 
 import neuromirror as nm
 from neuromirror.backends.base import Options, Snapshot, load_backend
@@ -29,7 +25,6 @@ from neuromirror.plan import make_plan
 from neuromirror.record import checkpoint, parts
 from neuromirror.recorder import RunRecorder
 
-ROOT = Path(__file__).resolve().parents[2]
 CHANGES = [
     'schedule=[{mode="mirror", duration="200 ms"}, {mode="engaged", duration="200 ms"}, {mode="mirror", examples=40}]',
     'projections.x0.delay="5 ms"',  # spikes are under way
@@ -38,25 +33,6 @@ CHANGES = [
 ]
 SHORT_PARTS = 20
 """Spikes to a part, so that a run has several."""
-
-
-def record_of(folder: Path) -> dict[str, bytes]:
-    """Return all that two identical runs have in common: every file, but for dates and times of the clock."""
-    found = {}
-    for path in sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "timings.json"):
-        content = path.read_bytes()
-        if path.name == "manifest.json":
-            manifest = json.loads(content)
-            del manifest["invocation"]
-            content = json.dumps(manifest).encode()
-        found[path.relative_to(folder).as_posix()] = content
-    return found
-
-
-def assert_same(folder: Path, other: Path) -> None:
-    found, expected = record_of(folder), record_of(other)
-    assert set(found) == set(expected)
-    assert [name for name in found if found[name] != expected[name]] == []
 
 
 @pytest.fixture(autouse=True)
@@ -88,19 +64,6 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patched.setattr(parts, "PART_SPIKES", SHORT_PARTS)
         begin(folder)
     return folder
-
-
-def at_boundary(number: int, act: Callable[[], None]) -> Callable[[RunHere], None]:
-    """Return what happens at a boundary, and besides at one of them, counted from 1."""
-    left, before = [number], RunHere._at_boundary
-
-    def acting(self: RunHere) -> None:
-        left[0] -= 1
-        if left[0] == 0:
-            act()
-        before(self)
-
-    return acting
 
 
 def cut(
@@ -282,37 +245,11 @@ def test_a_command_killed_at_random_times_comes_to_the_same_end(target: str, pha
     nm.run(longer, seed=3, target=target, out=tmp_path / "whole", figures=False)
     longest_s = (time.monotonic() - began_s) / 2
     longer.save(tmp_path / "net.toml")
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    folder, chance, kills, reached_s = tmp_path / "run", random.Random(0), 0, [0.0]
-    command = ["net.toml", "--seed", "3", "--target", target, "--out", "run"]
-    while kills == 0 or not nm.open_run(folder).manifest.complete:
-        running = subprocess.Popen([sys.executable, "-c", LIFE, "run", "--no-figures", *command], cwd=tmp_path,
-                                   env=environment, stderr=subprocess.PIPE, text=True, preexec_fn=heed)  # fmt: skip
-        before = file_time(folder / "metrics.jsonl")
-        while running.poll() is None and file_time(folder / "metrics.jsonl") == before:
-            time.sleep(0.01)
-        stop = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)[kills % 3]
-        if kills < 8:
-            time.sleep(chance.uniform(0, longest_s))
-            running.send_signal(stop)
-        _, said = running.communicate(timeout=300)
-        # A signal that comes while modules are loaded, or at the end, ends the command as it would any program.
-        assert running.returncode in (0, 130, -stop), said
-        reached_s += [float(found[1]) for found in re.finditer(r"goes on after (\S+) of", said)]
-        kills, command = kills + 1, ["--resume", "run"]
-    assert reached_s == sorted(reached_s)
-    assert len(set(reached_s)) > 2
-    checkpoint.discard(folder)  # left where it was killed between its last two steps
+    command = ["run", "--no-figures", "net.toml", "--seed", "3", "--target", target, "--out", "run"]
+    again = ["run", "--no-figures", "--resume", "run"]
+    folder = tmp_path / "run"
+    kill_until_complete(LIFE, command, again=again, folder=folder, longest_s=longest_s)
     assert_same(folder, tmp_path / "whole")
-
-
-def heed() -> None:
-    """Let Ctrl-C interrupt a process."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def file_time(path: Path) -> int:
-    return path.stat().st_mtime_ns if path.exists() else 0
 
 
 @pytest.mark.slow
