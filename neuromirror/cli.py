@@ -71,8 +71,9 @@ def check(circuit: str, /, *, backend: str | None = None, method: Overlay = None
     backend
         Also check that this backend can run it.
     """
-    from neuromirror.circuit.capabilities import BACKENDS, able, trainable
+    from neuromirror.circuit.capabilities import BACKENDS, able
     from neuromirror.circuit.geometry import forward_parameters
+    from neuromirror.commands.check import training_lines
 
     loaded = _load(circuit, set_, method)
     _warn(loaded, backend)
@@ -90,8 +91,8 @@ def check(circuit: str, /, *, backend: str | None = None, method: Overlay = None
         print(f"not local {', '.join(f'{name} ({how} transport)' for name, how in sorted(loaded.not_local.items()))}")
     shown = [name if BACKENDS[name].installed else f"{name} (not installed)" for name in able(loaded.description)]
     print(f"runs on   {', '.join(shown) or 'no backend yet'}")
-    if trainable(loaded.description):
-        print("trains on torch")
+    for line in training_lines(loaded):
+        print(line)
 
 
 @app.command

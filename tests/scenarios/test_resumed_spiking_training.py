@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 import neuromirror as nm
 from neuromirror.backends.brian2.here import RunHere
 from neuromirror.cli import main
-from neuromirror.errors import RequestError, UnsupportedError
+from neuromirror.errors import RequestError
 from neuromirror.record import checkpoint
 from neuromirror.resuming import resume_run
 from neuromirror.training.settings import Settings
@@ -47,13 +47,9 @@ def circuit() -> nm.Circuit:
     return nm.load("digits_narrow").with_values(VALUES)
 
 
-def begin(
-    folder: Path, target: str = "numpy", seeds: tuple[int, ...] = (3,), announce: Callable[[str], None] = lambda _: None
-) -> None:
+def begin(folder: Path, target: str = "numpy", seeds: tuple[int, ...] = (3,), **heard_by: Any) -> None:
     chosen = Settings(method="wm", **IMAGES)
-    train_spiking_seeds(
-        circuit(), seeds_=seeds, out=folder, settings=chosen, target=target, figures=False, announce=announce
-    )
+    train_spiking_seeds(circuit(), seeds_=seeds, out=folder, settings=chosen, target=target, figures=False, **heard_by)
 
 
 @pytest.fixture(autouse=True)
@@ -248,14 +244,27 @@ def test_a_command_killed_at_random_times_comes_to_the_same_end(target: str, epo
 # ---- runs that do not go on -----------------------------------------------------------------------------------------
 
 
-def test_a_standalone_run_says_that_it_cannot_and_keeps_what_there_is(left: Path, tmp_path: Path) -> None:
-    """The record is that of a runtime target, since a program that is interrupted leaves the same."""
-    folder = changed(tmp_path / "run", left, target="cpp_standalone")
+def test_a_standalone_run_says_that_it_cannot_and_keeps_what_there_is(
+    whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(done_s: float, total_s: float) -> None:
+        if done_s > 0.5 * total_s:
+            raise KeyboardInterrupt
+
+    folder, said = tmp_path / "run", list[str]()
+    with pytest.raises(KeyboardInterrupt):
+        begin(folder, "cpp_standalone", announce=said.append, progress=stop)
+    why = "it cannot be resumed, since standalone programs keep no state on their way, as targets numpy and cython do"
+    assert said[-1].endswith(f"which are saved in {folder}; {why}")
+    run = nm.open_run(folder)
+    assert not run.manifest.complete
+    assert 2 < len(run.metrics()) < len(nm.open_run(whole).metrics())
+    assert run.weight_steps()[-1] == run.metrics()[-1]["examples"]
     files = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    says = "standalone programs keep no state on their way, as targets numpy and cython do"
-    with pytest.raises(UnsupportedError, match=f"it cannot be resumed, since {says}. Start the run again.") as refused:
-        nm.resume(folder)
-    assert refused.value.exit_code == 2
+    with pytest.raises(SystemExit) as stopped:
+        main(["train", "--resume", str(folder)])
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err == f"error: {folder}: {why}. Start the run again.\n"
     assert files == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
