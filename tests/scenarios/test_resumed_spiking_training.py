@@ -130,11 +130,11 @@ def goes_on_to_the_same(boundary: int, stop: signal.Signals, folder: Path, whole
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("boundary", [2, 14, 15, 77])
+@pytest.mark.parametrize("boundary", [2, 14, 15, 60, 110])
 def test_an_interrupted_run_goes_on_to_the_same_record(
     stop: signal.Signals, boundary: int, whole: Path, tmp_path: Path
 ) -> None:
-    """Among the moments are the beginning, the end of the first turn awake (the 14th boundary) and the one after it."""
+    """At the beginning, at the end of the first turn awake (the 14th boundary), at the one after it, amid an image, in the last test."""
     goes_on_to_the_same(boundary, stop, tmp_path / "run", whole)
 
 
