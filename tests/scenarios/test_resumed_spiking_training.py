@@ -134,7 +134,7 @@ def goes_on_to_the_same(boundary: int, stop: signal.Signals, folder: Path, whole
 def test_an_interrupted_run_goes_on_to_the_same_record(
     stop: signal.Signals, boundary: int, whole: Path, tmp_path: Path
 ) -> None:
-    """At the beginning, at the end of the first turn awake (the 14th boundary), at the one after it, amid an image, in the last test."""
+    """At the beginning, the end of the first turn awake (the 14th), just after it, amid an image, and in the last test."""
     goes_on_to_the_same(boundary, stop, tmp_path / "run", whole)
 
 
