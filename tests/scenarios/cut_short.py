@@ -62,7 +62,7 @@ def environment() -> dict[str, str]:
     return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 
 
-def kill_until_complete(life: str, command: list[str], *, again: list[str], folder: Path, longest_s: float) -> None:
+def kill_until_complete(life: str, command: list[str], *, again: list[str], folder: Path, rows: int) -> None:
     """Run a command, which is killed eight times, and goes on each time, until its record is complete.
 
     Parameters
@@ -73,8 +73,8 @@ def kill_until_complete(life: str, command: list[str], *, again: list[str], fold
         Arguments of the beginning, and of going on.
     folder : Path
         The run directory; the command runs in the one above.
-    longest_s : float
-        A kill, by SIGKILL, SIGTERM and SIGINT in turn, comes so much after the run begins to record, at most.
+    rows : int
+        Of the metrics of the whole. A kill, by SIGKILL, SIGTERM and SIGINT in turn, comes after three tenths at most.
     """
     chance, kills, reached_s = random.Random(0), 0, [0.0]
     while kills == 0 or not nm.open_run(folder).manifest.complete:
@@ -85,7 +85,10 @@ def kill_until_complete(life: str, command: list[str], *, again: list[str], fold
             time.sleep(0.01)
         stop = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)[kills % 3]
         if kills < 8:
-            time.sleep(chance.uniform(0, longest_s))
+            last = _rows(folder) + chance.randrange(3 * rows // 10)
+            while running.poll() is None and _rows(folder) < last:
+                time.sleep(0.01)
+            time.sleep(chance.uniform(0, 0.2))
             running.send_signal(stop)
         _, said = running.communicate(timeout=300)
         # A signal that comes while modules are loaded, or at the end, ends the command as it would any program.
@@ -95,6 +98,12 @@ def kill_until_complete(life: str, command: list[str], *, again: list[str], fold
     assert reached_s == sorted(reached_s)
     assert len(set(reached_s)) > 2
     checkpoint.discard(folder)  # left where it was killed between its last two steps
+
+
+def _rows(folder: Path) -> int:
+    """Return how many rows of metrics there are by now."""
+    path = folder / "metrics.jsonl"
+    return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
 def _file_time(path: Path) -> int:
