@@ -55,7 +55,7 @@ FULL = Size(
     mirrored={},
     settings={"train_images": 1000, "validation_images": 190, "test_images": 500},
     rates=dict.fromkeys(METHODS, RATES),
-    seeds=10,
+    seeds=20,
     backend="brian2",
     rate_names=RATE_NAMES,
 )
