@@ -243,6 +243,19 @@ def test_a_second_ctrl_c_does_not_wait(whole: Path, tmp_path: Path) -> None:
     assert_same(tmp_path / "run", whole)
 
 
+def test_ctrl_c_stays_ignored_where_it_is() -> None:
+    """As in the background of a script; Brian2 has a handler of its own for it."""
+    program = "import os, signal, neuromirror.backends.brian2; os.kill(os.getpid(), signal.SIGINT); print('goes on')"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == "goes on\n", done.stderr
+
+
 def test_checkpoints_cost_a_small_share_of_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each is followed by a hundred times the time that it took, by a clock that only checkpoints move."""
     now_s, written = [0.0], [0]
