@@ -28,6 +28,7 @@ from neuromirror.cli import main
 from neuromirror.errors import RequestError, RunError, UnsupportedError
 from neuromirror.plan import make_plan
 from neuromirror.record import checkpoint, parts
+from neuromirror.record.lock import Held
 from neuromirror.recorder import RunRecorder
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -230,6 +231,29 @@ def test_a_run_that_is_cut_short_again_and_again_comes_to_the_same_end(
     (tmp_path / "run" / checkpoint.FILE).write_bytes(old)
     nm.resume(tmp_path / "run", figures=False)
     assert_same(tmp_path / "run", whole)
+
+
+def test_two_processes_do_not_go_on_with_one_run(whole: Path, tmp_path: Path) -> None:
+    """Not while it is being run, either, nor while another goes on with it."""
+    folder, refused = tmp_path / "run", "another process is writing there. Wait until it has ended."
+
+    def another() -> None:
+        with pytest.raises(RequestError, match=refused):
+            nm.resume(folder, figures=False)
+
+    def another_and_ctrl_c() -> None:
+        another()
+        signal.raise_signal(signal.SIGINT)
+
+    cut(folder, 30, another_and_ctrl_c)
+    before = record_of(folder)
+    with Held(folder):
+        another()
+    assert record_of(folder) == before
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(RunHere, "_at_boundary", at_boundary(30, another))
+        nm.resume(folder, figures=False)
+    assert_same(folder, whole)
 
 
 def test_a_second_ctrl_c_does_not_wait(whole: Path, tmp_path: Path) -> None:
