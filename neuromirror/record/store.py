@@ -19,6 +19,7 @@ import numpy as np
 import safetensors.numpy
 
 from neuromirror.errors import RequestError, suggestion
+from neuromirror.record.lock import Held
 from neuromirror.record.manifest import Manifest
 
 VOLATILE = frozenset({"run_dir", "wall_s", "images_per_s"})
@@ -36,8 +37,8 @@ class RunWriter:
     `discard`.
     """
 
-    def __init__(self, path: Path, manifest: Manifest, metrics_file: TextIO) -> None:
-        self.path = path
+    def __init__(self, path: Path, manifest: Manifest, metrics_file: TextIO, held: Held) -> None:
+        self.path, self._held = path, held
         self._place = path.absolute()  # Brian2 changes the working directory while a program runs
         self.manifest = manifest
         self._metrics_file = metrics_file
@@ -71,23 +72,24 @@ class RunWriter:
         Raises
         ------
         RequestError
-            If the directory has something in it, or cannot be made.
+            If the directory has something in it, or cannot be made, or another process is writing in it.
         """
         check_free(path)
         made: list[Path] = []
         texts = {"circuit.toml": circuit_toml.encode(), **(beside or {})}
         try:
             _make(path, made)
+            held = Held(path)
             for name, content in texts.items():
                 _replace_file(path / name, content)
             metrics_file = (path / "metrics.jsonl").open("w", encoding="utf-8", newline="\n")
         except OSError as error:
             _take_away(path, texts, made)
-            raise _not_written(path, error) from error
+            raise not_written(path, error) from error
         invocation = manifest.invocation
         if invocation["started"] is None:
             invocation = {**invocation, "started": _now()}
-        writer = cls(path, dataclasses.replace(manifest, complete=False, invocation=invocation), metrics_file)
+        writer = cls(path, dataclasses.replace(manifest, complete=False, invocation=invocation), metrics_file, held)
         writer._beside, writer._made, writer._is_new = tuple(beside or ()), tuple(made), True
         writer._write_manifest()
         return writer
@@ -112,9 +114,11 @@ class RunWriter:
         Raises
         ------
         RequestError
-            If the directory has no readable manifest, fewer rows than that, or cannot be written.
+            If the directory has no readable manifest, fewer rows than that, or cannot be written, or if another process
+            is writing in it.
         """
         try:
+            held = Held(path)
             manifest = Manifest.from_json((path / "manifest.json").read_text(encoding="utf-8"), file=str(path))
             lines = (path / "metrics.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
         except (OSError, UnicodeDecodeError) as error:
@@ -125,8 +129,8 @@ class RunWriter:
             _replace_file(path / "metrics.jsonl", "".join(lines[:rows]).encode())
             metrics_file = (path / "metrics.jsonl").open("a", encoding="utf-8", newline="\n")
         except OSError as error:
-            raise _not_written(path, error) from error
-        writer = cls(path, manifest, metrics_file)
+            raise not_written(path, error) from error
+        writer = cls(path, manifest, metrics_file, held)
         writer.rows = rows
         if parts is not None:
             writer.parts |= parts
@@ -228,12 +232,14 @@ class RunWriter:
         self._metrics_file.close()
         written = ("circuit.toml", "metrics.jsonl", "manifest.json", *self._beside)
         _take_away(self._place, written, self._made)
+        self._held.release()
 
     def _close(self, *, complete: bool, summary: Mapping[str, object]) -> None:
         self._metrics_file.close()
         invocation = {**self.manifest.invocation, "finished": _now()}
         self.manifest = dataclasses.replace(self.manifest, complete=complete, summary=summary, invocation=invocation)
         self._write_manifest()
+        self._held.release()
 
     def _write_manifest(self) -> None:
         _replace_file(self._place / "manifest.json", self.manifest.to_json().encode())
@@ -250,7 +256,7 @@ def is_free(path: Path) -> bool:
     try:
         return _is_missing(path) or (path.is_dir() and not any(path.iterdir()))
     except (OSError, ValueError) as error:
-        raise _not_written(path, error) from error
+        raise not_written(path, error) from error
 
 
 def _is_missing(path: Path) -> bool:
@@ -279,7 +285,8 @@ def check_free(path: Path) -> None:
         raise RequestError(f"{path}: {found}; a run overwrites nothing. Give --out a new or an empty directory.")
 
 
-def _not_written(path: Path, error: OSError | ValueError) -> RequestError:
+def not_written(path: Path, error: OSError | ValueError) -> RequestError:
+    """Return what is said of a directory that cannot be written."""
     why = (error.strerror if isinstance(error, OSError) else None) or error
     return RequestError(f"{path}: a run cannot be written there ({why}). Give --out another directory.")
 

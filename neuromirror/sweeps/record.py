@@ -14,8 +14,9 @@ from typing import Any
 from neuromirror.compare import table
 from neuromirror.errors import RequestError
 from neuromirror.measure.uncertainty import Interval, mean_interval, median_interval
+from neuromirror.record.lock import Held
 from neuromirror.record.manifest import Manifest
-from neuromirror.record.store import check_free, plain
+from neuromirror.record.store import check_free, not_written, plain
 from neuromirror.result import Run, open_run
 from neuromirror.sweeps.variations import Variation
 
@@ -66,10 +67,14 @@ class SweepRun:
         Raises
         ------
         RequestError
-            If the directory is not that of a run.
+            If the directory is not that of a run, if another process is writing in it, or if it cannot be taken away.
         """
         if any((self.path / name).is_file() for name in ("manifest.json", "circuit.toml")):
-            shutil.rmtree(self.path)
+            try:
+                with Held(self.path):
+                    shutil.rmtree(self.path)
+            except OSError as error:
+                raise not_written(self.path, error) from error
         check_free(self.path)
 
 
@@ -144,7 +149,13 @@ class Sweep:
         return table(lines)
 
     def save(self) -> None:
-        """Write ``sweep.json`` and, where runs have ended, ``table.txt``."""
+        """Write ``sweep.json`` and, where runs have ended, ``table.txt``.
+
+        Raises
+        ------
+        RequestError
+            If they cannot be written.
+        """
         runs = [
             {
                 "run": str(one.path.relative_to(self.path)),
@@ -215,5 +226,8 @@ def _plain(value: Any) -> Any:
 
 def _write(path: Path, text: str) -> None:
     unfinished = path.with_name(f"{path.name}.part")
-    unfinished.write_text(text, encoding="utf-8")
-    os.replace(unfinished, path)
+    try:
+        unfinished.write_text(text, encoding="utf-8")
+        os.replace(unfinished, path)
+    except OSError as error:
+        raise not_written(path.parent, error) from error

@@ -16,6 +16,8 @@ from neuromirror.circuit.circuit import Circuit
 from neuromirror.circuit.load import load
 from neuromirror.errors import NeuromirrorError, RequestError
 from neuromirror.plan import Plan, make_plan
+from neuromirror.record.lock import Held
+from neuromirror.record.store import not_written
 from neuromirror.seeds import checked_seed
 from neuromirror.simulation import Progress, out_folder
 from neuromirror.sweeps.record import Sweep, SweepRun, settings_in
@@ -76,7 +78,8 @@ def sweep(
     Raises
     ------
     RequestError
-        If a variation has errors, or an option is wrong; nothing has been run then.
+        If a variation has errors, an option is wrong, the directory cannot be written, or another process is running
+        the same sweep; nothing has been run then.
     """
     options = Options(target=target, dtype=dtype, points=points)
     circuit = circuit if isinstance(circuit, Circuit) else load(circuit)
@@ -103,7 +106,17 @@ def sweep(
         if isinstance(simulator, Compiles) and target == "auto":  # the choice must not depend on how many are left
             options = replace(options, target=begun.get("target", target))
         _check_same(path, begun, found[0].circuit.name, backend, options)
-    return _Sweeper(simulator, backend, options, jobs, announce, progress).run(path, found, all_seeds)
+    with _held(path):
+        return _Sweeper(simulator, backend, options, jobs, announce, progress).run(path, found, all_seeds)
+
+
+def _held(path: Path) -> Held:
+    """Make the directory of a sweep, and keep other processes from running it at the same time."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        return Held(path)
+    except OSError as error:
+        raise not_written(path, error) from error
 
 
 def _seeds(seeds: int | Iterable[int], first: int) -> list[int]:
@@ -148,17 +161,17 @@ class _Sweeper:
         ]
         ended = {one.path for one in runs if one.done(self.backend)}
         left = [one for one in runs if one.path not in ended]
-        plans = [Plan(one.variation.circuit, one.seed) for one in left]
-        target = self.simulator.target(plans, self.options, jobs=self.jobs) if left else self.options.target
+        plans = [Plan(one.variation.circuit, one.seed) for one in left or runs]
+        target = self.simulator.target(plans, self.options, jobs=self.jobs)
         settings = {"circuit": found[0].circuit.name, "backend": self.backend, "target": target}
         settings |= {"dtype": self.options.dtype, "points": self.options.points}
         swept = Sweep(path, runs, settings, ended=ended)
         if not left:
             self.announce(f"{path}: all {len(runs)} runs have been run.")
+            swept.save()
             return swept
         for one in left:
             one.clear()
-        path.mkdir(parents=True, exist_ok=True)
         swept.save()
         self._announce(swept, plans, target)
         try:

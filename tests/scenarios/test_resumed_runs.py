@@ -22,6 +22,7 @@ from neuromirror.cli import main
 from neuromirror.errors import RequestError, RunError, UnsupportedError
 from neuromirror.plan import make_plan
 from neuromirror.record import checkpoint, parts
+from neuromirror.record.lock import Held
 from neuromirror.recorder import RunRecorder
 
 CHANGES = [
@@ -193,6 +194,29 @@ def test_a_run_that_is_cut_short_again_and_again_comes_to_the_same_end(
     assert_same(tmp_path / "run", whole)
 
 
+def test_two_processes_do_not_go_on_with_one_run(whole: Path, tmp_path: Path) -> None:
+    """Not while it is being run, either, nor while another goes on with it."""
+    folder, refused = tmp_path / "run", "another process is writing there. Wait until it has ended."
+
+    def another() -> None:
+        with pytest.raises(RequestError, match=refused):
+            nm.resume(folder, figures=False)
+
+    def another_and_ctrl_c() -> None:
+        another()
+        signal.raise_signal(signal.SIGINT)
+
+    cut(folder, 30, another_and_ctrl_c)
+    before = record_of(folder)
+    with Held(folder):
+        another()
+    assert record_of(folder) == before
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(RunHere, "_at_boundary", at_boundary(30, another))
+        nm.resume(folder, figures=False)
+    assert_same(folder, whole)
+
+
 def test_a_second_ctrl_c_does_not_wait(whole: Path, tmp_path: Path) -> None:
     def twice() -> None:
         signal.raise_signal(signal.SIGINT)
@@ -202,6 +226,19 @@ def test_a_second_ctrl_c_does_not_wait(whole: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "run" / checkpoint.FILE).exists()
     nm.resume(tmp_path / "run", figures=False)
     assert_same(tmp_path / "run", whole)
+
+
+def test_ctrl_c_stays_ignored_where_it_is() -> None:
+    """As in the background of a script; Brian2 has a handler of its own for it."""
+    program = "import os, signal, neuromirror.backends.brian2; os.kill(os.getpid(), signal.SIGINT); print('goes on')"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == "goes on\n", done.stderr
 
 
 def test_checkpoints_cost_a_small_share_of_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -27,6 +28,7 @@ from neuromirror.circuit.circuit import Circuit
 from neuromirror.cli import main
 from neuromirror.errors import RequestError
 from neuromirror.plan import make_plan
+from neuromirror.record.lock import Held
 from neuromirror.simulation import recorder_of
 
 MIRROR = 'schedule=[{mode="mirror", duration="200 ms"}]'
@@ -231,6 +233,63 @@ def test_a_sweep_goes_on_with_what_is_left(jobs: int, tmp_path: Path) -> None:
     (tmp_path / "other" / "notes.txt").write_text("")
     with pytest.raises(RequestError, match="overwrites nothing"):
         sweep(out=tmp_path / "other")
+
+
+def test_a_sweep_that_was_killed_after_its_last_run_has_its_table_when_it_goes_on(tmp_path: Path) -> None:
+    def sweep() -> None:
+        nm.sweep(
+            nm.load("figure1", [MIRROR]), {"code.beta": ["90 Hz"]}, backend="torch", points=3, out=tmp_path / "out"
+        )
+
+    sweep()
+    said, table = tmp_path / "out" / "sweep.json", tmp_path / "out" / "table.txt"
+    whole = said.read_text(), table.read_text()
+    said.write_text(whole[0].replace('"state": "done"', '"state": "left"'))
+    table.unlink()
+    sweep()
+    assert (said.read_text(), table.read_text()) == whole
+
+
+def test_two_processes_do_not_run_one_sweep(tmp_path: Path) -> None:
+    refused: list[str] = []
+
+    def sweep(announce: Callable[[str], None]) -> Any:
+        circuit = nm.load("figure1", [MIRROR])
+        vary, out = {"code.beta": ["90 Hz"]}, tmp_path / "out"
+        return nm.sweep(circuit, vary, seeds=2, backend="reference", points=3, out=out, announce=announce)
+
+    def another(_: str) -> None:
+        with pytest.raises(RequestError, match="out: another process is writing there") as found:
+            sweep(lambda _: None)
+        refused.append(str(found.value))
+
+    assert len(sweep(another).runs) == 2
+    assert refused
+    assert not sweep(lambda _: None).left()
+
+
+def test_a_run_that_another_process_is_writing_is_not_taken_away(tmp_path: Path) -> None:
+    """That of a worker whose sweep was killed, for one."""
+
+    def sweep() -> Any:
+        circuit = nm.load("figure1", [MIRROR])
+        return nm.sweep(circuit, {"code.beta": ["90 Hz"]}, backend="reference", points=3, out=tmp_path)
+
+    folder = sweep().runs[0].path
+    manifest = folder / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"complete": true', '"complete": false'))
+    with Held(folder), pytest.raises(RequestError, match="seed-0: another process is writing there"):
+        sweep()
+    assert manifest.exists()
+    assert nm.open_run(sweep().runs[0].path).manifest.complete
+
+
+def test_a_directory_that_cannot_be_made_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere" / "at" / "all")
+    with pytest.raises(SystemExit) as ended:
+        main(["sweep", "figure1", "--vary", "code.beta=90 Hz", "--backend", "reference", "--out", f"{tmp_path}/link/x"])
+    assert ended.value.code == 2
+    assert "a run cannot be written there" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("jobs", ["1", "2"])
