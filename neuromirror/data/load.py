@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import math
@@ -15,15 +16,14 @@ import torch
 
 from neuromirror.data import synthetic
 from neuromirror.data.digits import digits
-from neuromirror.data.files import Files, are_grey
-from neuromirror.data.folders import FORMS, NTH_FOR_TESTS, tree_of
+from neuromirror.data.directory import read_directory
+from neuromirror.data.files import are_grey
+from neuromirror.data.folders import NTH_FOR_TESTS
 from neuromirror.data.images import Images, Source
 from neuromirror.data.resize import Size, checked_size
 from neuromirror.data.subsets import divided, most_for_validation
 from neuromirror.data.whole import checked_whole
-from neuromirror.errors import RequestError, suggestion
-
-KNOWN = ("digits", "synthetic")
+from neuromirror.errors import RequestError
 
 SAMPLED = 2048
 """Images from which mean and standard deviation are taken where a set is too large to be kept in memory."""
@@ -148,24 +148,15 @@ def _nth_for_tests(images: int, wanted: int | None) -> int:
 
 
 def _folder(root: Path, wanted: Wanted) -> Data:
-    if not os.path.isdir(root):
-        if os.path.exists(root):
-            raise RequestError(f"{root}: a file, where a directory of class folders was wanted. Expected: {FORMS}.")
-        raise RequestError(
-            f"data '{root}': neither a set that is known ('digits', 'synthetic', 'synthetic:CLASSES') nor a directory. "
-            f"{suggestion(str(root), KNOWN)} A directory has {FORMS}."
-        )
-    tree = tree_of(root)
-    channels = 1 if are_grey(root, [name for name, _ in tree.train]) else 3
+    found = read_directory(root)
+    if found.problems:
+        raise RequestError(found.problems[0])
+    channels = 1 if are_grey(found.train) else 3
     train, test = (
-        Part(
-            source=Files(root=root, names=tuple(name for name, _ in part), channels=channels),
-            numbers=np.arange(len(part)),
-            labels=np.array([label for _, label in part], dtype=np.int64),
-        )
-        for part in (tree.train, tree.test)
+        Part(source=dataclasses.replace(source, channels=channels), numbers=np.arange(len(source)), labels=labels)
+        for source, labels in ((found.train, found.train_labels), (found.test, found.test_labels))
     )
-    return _data(root.resolve().name, tree.classes, _parts(str(root), train, test, wanted))
+    return _data(found.name, found.classes, _parts(str(root), train, test, wanted))
 
 
 def _synthetic(word: str, classes: str | None, wanted: Wanted) -> Data:
