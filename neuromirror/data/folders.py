@@ -1,9 +1,10 @@
 """Class folders: trees of directories whose names are the classes of the images in them.
 
-Three forms are known::
+Four forms are known::
 
     DIR/train/CLASS/*.jpg   with   DIR/test/CLASS/*.jpg
     DIR/train/CLASS/*.jpg   with   DIR/val/CLASS/*.jpg
+    DIR/train/CLASS/*.jpg   with   DIR/val/*.jpg, sorted by a development kit (`neuromirror.data.devkit`)
     DIR/CLASS/*.jpg         every fifth image of each class, in the order of names, is for tests
 
 Only the images right inside of a class folder count. Other files, hidden ones, and directories in class folders are
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from neuromirror.data.broken import shown
+from neuromirror.data.devkit import sorted_by_class
 from neuromirror.data.files import SUFFIXES
 from neuromirror.errors import RequestError
 
@@ -25,6 +27,7 @@ NTH_FOR_TESTS = 5
 """Where a set has no test images of its own, the fifth, the tenth and so on are taken."""
 
 FORMS = "DIR/train/CLASS with DIR/test/CLASS or DIR/val/CLASS, or DIR/CLASS, each with images in it"
+"""Of class folders, for messages; unsorted validation images are spoken of where there are some."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,8 +71,10 @@ def tree_of(root: Path) -> Tree:
         train, test = _classes(root, "train", problems), Classes()
         part = _test_part(root, problems)
         if part is not None:
-            test = _classes(root, part, problems)
-            _check_same(root / part, train, test, problems)
+            before = len(problems)
+            test = _test_classes(root, part, problems)
+            if test or len(problems) == before:  # where nothing could be read, what else it lacks is no news
+                _check_same(root / part, train, test, problems)
     else:
         train, test = _divided(root, _classes(root, "", problems), problems)
     classes = tuple(sorted({*train, *test}))
@@ -88,7 +93,21 @@ def _test_part(root: Path, problems: list[str]) -> str | None:
             "then."
         )
         return None
-    return next((part for part in there if _names_or_none(root / part, _is_directory, [])), there[0])
+    in_classes = [part for part in there if _names_or_none(root / part, _is_directory, [])]
+    is_unsorted = not in_classes and "val" in there and _names_or_none(root / "val", _is_image, [])
+    return "val" if is_unsorted else (in_classes or there)[0]
+
+
+def _test_classes(root: Path, part: str, problems: list[str]) -> Classes:
+    """Return the images of each class of a part, sorted by the development kit where it has no class folders."""
+    unsorted = _names_or_none(root / part, _is_image, [])
+    if part != "val" or not unsorted or _names_or_none(root / part, _is_directory, []):
+        return _classes(root, part, problems)
+    try:
+        return sorted_by_class(root, part, unsorted)
+    except RequestError as error:
+        problems.append(str(error))
+        return Classes()
 
 
 def _classes(root: Path, part: str, problems: list[str]) -> Classes:
