@@ -118,13 +118,32 @@ def decoded(encoded: Encoded, number: int) -> Tensor:
         with encoded.opened(number) as file, Image.open(file, formats=FORMATS) as image:
             return of_image(converted(image, "L" if encoded.channels == 1 else "RGB"))
     except Exception as error:  # PIL's decoders raise OSError, SyntaxError, ValueError, struct.error and more
-        raise UnreadableImageError(encoded.where(number), reason(error)) from error
+        raise unreadable(encoded, number, error) from error
 
 
-def are_grey(encoded: Encoded) -> bool:
-    """Tell whether files are grey, 8 bits a pixel: `LOOKED_AT` of them, evenly spaced, or all if there are no more."""
+def unreadable(encoded: Encoded, number: int, error: Exception) -> UnreadableImageError:
+    """Return the error that names an image."""
+    name = shown(os.fsdecode(encoded.identity(number)))
+    return UnreadableImageError(encoded.where(number), reason(error), name)
+
+
+def are_grey(encoded: Encoded, *, some_may_be_broken: bool = False) -> bool:
+    """Tell whether files are grey, 8 bits a pixel: `LOOKED_AT` of them, evenly spaced, or all if there are no more.
+
+    Raises
+    ------
+    UnreadableImageError
+        If one of them cannot be read, unless some may be broken; then the others decide.
+    """
     chosen = np.unique(np.linspace(0, len(encoded) - 1, min(LOOKED_AT, len(encoded)), dtype=int))
-    return all(_mode(encoded, int(number)) == "L" for number in chosen)
+    modes = set[str]()
+    for number in chosen.tolist():
+        try:
+            modes.add(_mode(encoded, number))
+        except UnreadableImageError:
+            if not some_may_be_broken:
+                raise
+    return modes == {"L"}
 
 
 def _mode(encoded: Encoded, number: int) -> str:
@@ -132,7 +151,7 @@ def _mode(encoded: Encoded, number: int) -> str:
         with encoded.opened(number) as file, Image.open(file, formats=FORMATS) as image:
             return image.mode
     except Exception as error:
-        raise UnreadableImageError(encoded.where(number), reason(error)) from error
+        raise unreadable(encoded, number, error) from error
 
 
 def converted(image: Image.Image, mode: str) -> Image.Image:
