@@ -34,7 +34,7 @@ app = App(
 
 data = App(
     name="data",
-    help="Look at directories of images, as train takes them.",
+    help="Check and pack directories of images, as train takes them.",
     help_epilogue="See docs/data.md for the forms that a directory can have.",
 )
 app.command(data)
@@ -413,6 +413,24 @@ def data_check(
     from neuromirror.commands.data import run_check
 
     run_check(directory, jobs=jobs, every=list_, as_json=json_)
+
+
+@data.command(name="pack")
+def data_pack(directory: Path, out: Path, /, *, shard_mb: Whole = 256) -> None:
+    """Pack a directory of images into tar files with an index, from which training is the same bit by bit.
+
+    Parameters
+    ----------
+    directory
+        Directory of images, as train takes it.
+    out
+        New directory for the tar files. It appears when all is written, and overwrites nothing.
+    shard_mb
+        Length of a tar file at most, in megabytes.
+    """
+    from neuromirror.commands.data import run_pack
+
+    run_pack(directory, out, shard_mb=shard_mb)
 
 
 @app.command

@@ -1,4 +1,4 @@
-"""What ``neuromirror data`` does: looks at directories of images."""
+"""What ``neuromirror data`` does: checks and packs directories of images."""
 
 from __future__ import annotations
 
@@ -34,6 +34,28 @@ def run_check(root: Path, *, jobs: int, every: bool, as_json: bool) -> None:
         print(json.dumps(report.as_json(), sort_keys=True))
     if not report.can_be_trained_on:
         raise RunError(_why_not(root, report))
+
+
+def run_pack(root: Path, out: Path, *, shard_mb: int) -> None:
+    """Pack a directory of images into tar files with an index.
+
+    Raises
+    ------
+    RequestError
+        If there is no such directory, it cannot be trained on as a whole, or the new one is there already.
+    RunError
+        If a file cannot be read, or what is packed cannot be written.
+    """
+    if shard_mb < 1:
+        raise RequestError(f"--shard-mb {shard_mb}: expected a number of megabytes from 1.")
+    from neuromirror.data.broken import shown
+    from neuromirror.data.pack import MB, pack_directory
+
+    with ProgressBar(lambda done, total: f"{done:.0f} of {total:.0f} images") as bar:
+        packed = pack_directory(root, out, shard_bytes=shard_mb * MB, progress=bar.update)
+    print(
+        f"packed   {shown(str(out))}: {packed.images:,} images, {packed.shards:,} tar files, {packed.size / MB:,.1f} MB"
+    )
 
 
 def _say(report: Report) -> None:

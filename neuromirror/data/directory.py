@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from neuromirror.data.broken import shown
-from neuromirror.data.files import Files
+from neuromirror.data.files import Encoded, Files
 from neuromirror.data.folders import FORMS, is_text, tree_of
+from neuromirror.data.shard_index import FILE, read_index
+from neuromirror.data.shards import Shards, damaged_shards
 from neuromirror.errors import RequestError, suggestion
 
 KNOWN = ("digits", "synthetic")
@@ -26,7 +28,7 @@ class Directory:
     name : str
     classes : tuple of str
         Labels count them from 0.
-    train, test : Files
+    train, test : Encoded
         All images of each part, in the order of labels and names.
     train_labels, test_labels : ndarray of int64, shape (images,)
     problems : tuple of str
@@ -35,8 +37,8 @@ class Directory:
 
     name: str
     classes: tuple[str, ...]
-    train: Files
-    test: Files
+    train: Encoded
+    test: Encoded
     train_labels: np.ndarray
     test_labels: np.ndarray
     problems: tuple[str, ...]
@@ -61,6 +63,24 @@ def read_directory(root: Path) -> Directory:
     name = root.resolve().name
     if not is_text(str(root)) or not is_text(name):
         raise RequestError(f"{shown(str(root))}: this directory's name is not UTF-8. Rename it.")
+    return _packed(root) if os.path.lexists(root / FILE) else _class_folders(root, name)
+
+
+def _packed(root: Path) -> Directory:
+    index = read_index(root)
+    images, label = len(index.rows["label"]), index.rows["label"]
+    return Directory(
+        name=index.name,
+        classes=index.classes,
+        train=Shards(root=root, index=index, rows=range(index.train)),
+        test=Shards(root=root, index=index, rows=range(index.train, images)),
+        train_labels=label[: index.train],
+        test_labels=label[index.train :],
+        problems=tuple(damaged_shards(root, index)),
+    )
+
+
+def _class_folders(root: Path, name: str) -> Directory:
     tree = tree_of(root)
     train, test = (Files(root=root, names=tuple(name for name, _ in part)) for part in (tree.train, tree.test))
     return Directory(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import os
 import stat
@@ -32,6 +33,10 @@ class Encoded(Protocol):
         ...
 
     def __len__(self) -> int: ...
+
+    def with_channels(self, channels: int) -> Encoded:
+        """Return the same images, converted to so many channels."""
+        ...
 
     def opened(self, number: int) -> BinaryIO:
         """Return the bytes of an image's file, to be closed by the caller; raises `OSError` where there are none."""
@@ -70,6 +75,10 @@ class Files:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def with_channels(self, channels: int) -> Files:
+        """Return the same images, converted to so many channels."""
+        return dataclasses.replace(self, channels=channels)
 
     def opened(self, number: int) -> BinaryIO:
         """Return a file, to be closed by the caller."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import math
@@ -108,8 +107,9 @@ def load_data(
     name : str or Path
         ``"digits"``: those of scikit-learn, every fifth of them for tests, or every fourth, third or second where
         that many test images are wanted. ``"synthetic"``: noise in ten classes, or
-        ``"synthetic:1000"`` in a thousand, as many images as are asked for. Or a directory of class folders, as
-        `neuromirror.data.folders` has them; one that is called as a known set is given as ``"./digits"``.
+        ``"synthetic:1000"`` in a thousand, as many images as are asked for. Or a directory: class folders, as
+        `neuromirror.data.folders` has them, or what `neuromirror.data.pack` made of such; one that is called as a known
+        set is given as ``"./digits"``.
     size : (int, int)
         Rows and columns to which all are resized: the shorter side to it, and the rest cut off on both sides.
     train_images, test_images : int, optional
@@ -164,7 +164,7 @@ def _folder(root: Path, wanted: Wanted) -> Data:
         raise RequestError(found.problems[0])
     channels = 1 if are_grey(found.train, some_may_be_broken=wanted.broken.limit > 0) else 3
     train, test = (
-        Part(source=dataclasses.replace(source, channels=channels), numbers=np.arange(len(source)), labels=labels)
+        Part(source=source.with_channels(channels), numbers=np.arange(len(source)), labels=labels)
         for source, labels in ((found.train, found.train_labels), (found.test, found.test_labels))
     )
     return _data(found.name, found.classes, _parts(str(root), train, test, wanted))
