@@ -218,6 +218,9 @@ def _report(run: Run, figures: bool) -> None:
             worst = max(known, key=lambda name: known[name])
             found = f"median {median(known.values()):.1f}°, worst {known[worst]:.1f}° ({worst})"
             print(f"seed {seed}  angle of {what}: {found}")
+    if broken := summary.get("broken_images"):
+        named = ", ".join(broken[:3]) + (f" and {len(broken) - 3} more" if len(broken) > 3 else "")
+        print(f"seed {seed}  left out, not readable: {len(broken)} of the training images ({named})")
     print(f"record   {run.path}")
     if figures:
         for figure in sorted((run.path / "figures").glob("*.png")):

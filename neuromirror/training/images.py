@@ -63,6 +63,7 @@ def _images(settings: Settings, size: tuple[int, int]) -> Data:
         train_images=settings.train_images,
         validation_images=settings.validation_images,
         test_images=settings.test_images,
+        max_broken_images=settings.max_broken_images,
     )
 
 
