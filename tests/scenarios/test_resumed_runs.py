@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cut_short import assert_same, at_boundary, kill_until_complete
+from cut_short import assert_same, at_boundary, kill_until_complete, record_of
 
 import neuromirror as nm
 from neuromirror.backends.base import Options, Snapshot, load_backend
@@ -406,3 +409,20 @@ def test_run_needs_a_circuit_or_a_run(capsys: pytest.CaptureFixture[str]) -> Non
         main(["run"])
     assert stopped.value.code == 2
     assert "name a circuit, such as figure1, or a run to go on with: --resume DIR" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forked processes")
+def test_a_forked_process_holds_nothing(tmp_path: Path) -> None:
+    """Workers that load images outlive a process that is killed, for a moment; its run can go on at once."""
+    reading, writing = os.pipe()
+    held = Held(tmp_path)
+    if (child := os.fork()) == 0:
+        os.close(writing)
+        os.read(reading, 1)  # until the parent lets go
+        os._exit(0)
+    with pytest.raises(RequestError, match="another process"):
+        Held(tmp_path)
+    held.release()
+    Held(tmp_path).release()
+    os.close(writing)
+    os.waitpid(child, 0)
