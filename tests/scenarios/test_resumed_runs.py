@@ -415,11 +415,14 @@ def test_run_needs_a_circuit_or_a_run(capsys: pytest.CaptureFixture[str]) -> Non
 def test_a_forked_process_holds_nothing(tmp_path: Path) -> None:
     """Workers that load images outlive a process that is killed, for a moment; its run can go on at once."""
     reading, writing = os.pipe()
+    begun, begins = os.pipe()
     held = Held(tmp_path)
     if (child := os.fork()) == 0:
         os.close(writing)
+        os.write(begins, b".")
         os.read(reading, 1)  # until the parent lets go
         os._exit(0)
+    os.read(begun, 1)
     with pytest.raises(RequestError, match="another process"):
         Held(tmp_path)
     held.release()

@@ -164,6 +164,7 @@ def test_a_run_that_is_cut_short_again_and_again_comes_to_the_same_end(
         assert_same(tmp_path / name, whole)
 
 
+@pytest.mark.slow
 def test_of_several_seeds_each_goes_on_by_itself(whole: Path, tmp_path: Path) -> None:
     """The second is stopped in its first half; the first is complete by then."""
     boundaries, before = [0], RunHere._at_boundary
