@@ -26,6 +26,7 @@ NOTES = {
 """Kinds of findings that training copes with, and what it does."""
 
 GREY = ("L", "1")
+JPEG_START, JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
 RIFF_HEADER = 12
 """Bytes: "RIFF", the length of what follows the first eight, and "WEBP"."""
 
@@ -82,10 +83,12 @@ def _format(image: Image.Image) -> str:
 
 
 def _ends_early(file: BinaryIO, error: Exception) -> bool:
-    """Tell whether an image cannot be decoded because its file ends too early; WebP itself only says that it cannot."""
+    """Tell whether an image cannot be decoded because its file ends too early, of which PIL does not always speak."""
     if "truncated" in str(error).lower():
         return True
     file.seek(0)
-    head = file.read(RIFF_HEADER)
-    is_webp = head[:4] == b"RIFF" and head[8:] == b"WEBP"
-    return is_webp and file.seek(0, os.SEEK_END) < 8 + int.from_bytes(head[4:8], "little")
+    content = file.read()
+    if content.startswith(JPEG_START):
+        return JPEG_END not in content
+    is_webp = content[:4] == b"RIFF" and content[8:RIFF_HEADER] == b"WEBP"
+    return is_webp and len(content) < 8 + int.from_bytes(content[4:8], "little")
