@@ -20,6 +20,7 @@ from neuromirror.data.directory import Directory, read_directory
 from neuromirror.data.files import Encoded, unreadable
 from neuromirror.data.shard_index import FILE, ROWS, Index
 from neuromirror.data.whole import checked_whole
+from neuromirror.durable import flush, sync_folder
 from neuromirror.errors import RequestError, RunError
 
 MB = 1_000_000
@@ -79,7 +80,7 @@ def pack_directory(
         inner.mkdir()
         packed = _written(there, inner, shard_bytes, progress)
         os.rename(inner, out)
-        _sync(out.parent)
+        sync_folder(out.parent)
         return packed
     except (OSError, ValueError) as error:
         why = (error.strerror if isinstance(error, OSError) else None) or error
@@ -129,8 +130,8 @@ def _written(there: Directory, folder: Path, shard_bytes: int, progress: Callabl
     )
     with (folder / FILE).open("wb") as file:
         file.write(index.to_bytes())
-        _flush(file)
-    _sync(folder)
+        flush(file)
+    sync_folder(folder)
     return Packed(images=total, shards=len(shards.written), size=sum(size for _, size in shards.written))
 
 
@@ -165,7 +166,7 @@ class _Shards:
 
     def add(self, name: bytes, content: bytes) -> int:
         """Add a file, and return where its content begins."""
-        if self._file is not None and self._file.tell() + len(content) + 4 * HEADER > self._limit:
+        if self._file is not None and _length(self._file.tell(), name, content) > self._limit:
             self._end()
         if self._file is None or self._tar is None:
             self._file = (self._folder / self._name()).open("xb")
@@ -175,7 +176,7 @@ class _Shards:
         member = tarfile.TarInfo(name.decode("utf-8", "surrogateescape"))
         member.size = len(content)
         self._tar.addfile(member, io.BytesIO(content))
-        return self._file.tell() - -(-len(content) // HEADER) * HEADER
+        return self._file.tell() - _filled(len(content))
 
     def _name(self) -> str:
         return f"{self._part}-{self._of_part:06d}.tar"
@@ -184,11 +185,22 @@ class _Shards:
         if self._file is None or self._tar is None:
             return
         self._tar.close()
-        _flush(self._file)
+        flush(self._file)
         self.written.append((self._name(), self._file.tell()))
         self._of_part += 1
         self._file.close()
         self._file = self._tar = None
+
+
+def _length(at: int, name: bytes, content: bytes) -> int:
+    """Return how long a tar file is that ends after one more file, which begins at a place in it."""
+    named = 0 if len(name) <= tarfile.LENGTH_NAME else HEADER + _filled(len(name) + 1)
+    return _filled(at + named + HEADER + _filled(len(content)) + 2 * HEADER, tarfile.RECORDSIZE)
+
+
+def _filled(size: int, block: int = HEADER) -> int:
+    """Return how much room so many bytes take in blocks."""
+    return -(-size // block) * block
 
 
 def _content(source: Encoded, number: int) -> bytes:
@@ -197,18 +209,3 @@ def _content(source: Encoded, number: int) -> bytes:
             return file.read()
     except OSError as error:
         raise unreadable(source, number, error) from error
-
-
-def _flush(file: BinaryIO) -> None:
-    file.flush()
-    os.fsync(file.fileno())
-
-
-def _sync(folder: Path) -> None:
-    """Make sure of the names in a folder, where the system can."""
-    if hasattr(os, "O_DIRECTORY"):
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

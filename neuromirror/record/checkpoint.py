@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from neuromirror.durable import flush
 from neuromirror.errors import RequestError
 from neuromirror.record.store import RunWriter
 
@@ -62,8 +63,7 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
     unfinished = folder / f"{FILE}.part"
     with unfinished.open("wb") as file:
         file.write(content.getbuffer())
-        file.flush()
-        os.fsync(file.fileno())
+        flush(file)
     os.replace(unfinished, folder / FILE)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from neuromirror.durable import flush, sync_folder
 from neuromirror.errors import RequestError
 
 KEPT = 2
@@ -43,10 +44,9 @@ def save(folder: Path, step: int, state: dict[str, Any]) -> Path:
     unfinished = path.with_name(path.name + ".part")
     with unfinished.open("wb") as file:
         torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
+        flush(file)
     os.replace(unfinished, path)
-    _sync(folder)
+    sync_folder(folder)
     for old in _files(folder)[:-KEPT]:
         old.unlink()
     return path
@@ -74,13 +74,3 @@ def newest(folder: Path) -> dict[str, Any] | None:
 def _files(folder: Path) -> list[Path]:
     found = folder.iterdir() if folder.is_dir() else ()
     return sorted(path for path in found if _NAME.fullmatch(path.name))
-
-
-def _sync(folder: Path) -> None:
-    """Make sure of the names in a folder, where the system can."""
-    if hasattr(os, "O_DIRECTORY"):
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

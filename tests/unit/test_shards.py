@@ -64,7 +64,7 @@ def call(capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
 
 
 @pytest.mark.parametrize("kept", [True, False])
-@pytest.mark.parametrize("shard_bytes", [1, 5000, 10**9])
+@pytest.mark.parametrize("shard_bytes", [1, 21_000, 10**9])
 def test_what_is_packed_is_what_was_there(
     shard_bytes: int, kept: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -91,9 +91,19 @@ def test_what_is_packed_is_what_was_there(
         assert all(torch.equal(one, other) for one, other in zip(first, second))
 
 
+@pytest.mark.parametrize("shard_bytes", [10_240, 10_241, 20_480, 30_000])
+def test_no_tar_file_is_longer_than_asked_and_none_is_begun_without_need(shard_bytes: int, tmp_path: Path) -> None:
+    """Tar fills its files up to whole records of 10,240 bytes."""
+    pack_directory(tree(tmp_path / "set", count=12), tmp_path / "packed", shard_bytes=shard_bytes)
+    for part in ("train", "test"):
+        lengths = [file.stat().st_size for file in sorted((tmp_path / "packed").glob(f"{part}-*.tar"))]
+        assert max(lengths) <= shard_bytes
+        assert set(lengths[:-1]) <= {shard_bytes // 10_240 * 10_240}
+
+
 def test_plain_tar_reads_it_into_the_same_folders(tmp_path: Path) -> None:
     root, out = tree(tmp_path / "set"), tmp_path / "packed"
-    pack_directory(root, out, shard_bytes=4000)
+    pack_directory(root, out, shard_bytes=11_000)
     (tmp_path / "again").mkdir()
     for file in sorted(out.glob("*.tar")):
         subprocess.run(["tar", "-xf", file, "-C", tmp_path / "again"], check=True)
@@ -106,8 +116,8 @@ def test_plain_tar_reads_it_into_the_same_folders(tmp_path: Path) -> None:
 def test_packing_again_gives_the_same_bytes(tmp_path: Path) -> None:
     root = tree(tmp_path / "set")
     for name in ("one", "two"):
-        pack_directory(root, tmp_path / name, shard_bytes=4000)
-    pack_directory(tmp_path / "one", tmp_path / "three", shard_bytes=4000)
+        pack_directory(root, tmp_path / name, shard_bytes=11_000)
+    pack_directory(tmp_path / "one", tmp_path / "three", shard_bytes=11_000)
     contents = [
         {file.name: file.read_bytes() for file in (tmp_path / name).iterdir()} for name in ("one", "two", "three")
     ]
@@ -118,7 +128,7 @@ def test_packing_again_gives_the_same_bytes(tmp_path: Path) -> None:
 @settings(deadline=None, max_examples=60)
 def test_no_damage_goes_unnoticed(tmp_path_factory: pytest.TempPathFactory, draw: st.DataObject) -> None:
     root = tmp_path_factory.mktemp("damage")
-    pack_directory(tree(root / "set", count=2), root / "packed", shard_bytes=4000)
+    pack_directory(tree(root / "set", count=2), root / "packed", shard_bytes=11_000)
     file = draw.draw(st.sampled_from(sorted((root / "packed").iterdir())))
     content = bytearray(file.read_bytes())
     if draw.draw(st.booleans()):
@@ -160,7 +170,7 @@ def test_a_changed_image_is_found_though_it_can_be_decoded(tmp_path: Path) -> No
 
 def test_a_tar_file_that_is_missing_or_short_is_named_before_any_image_is_read(tmp_path: Path) -> None:
     out = tmp_path / "packed"
-    pack_directory(tree(tmp_path / "set"), out, shard_bytes=4000)
+    pack_directory(tree(tmp_path / "set"), out, shard_bytes=11_000)
     os.truncate(out / "test-000000.tar", 1024)
     (out / "train-000001.tar").unlink()
     with pytest.raises(RequestError, match=r"train-000001\.tar: cannot be read \(No such file or directory\)\. Copy"):
