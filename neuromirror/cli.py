@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import cyclopts
 from cyclopts import App, Parameter
 
+from neuromirror.commands.data import data
 from neuromirror.errors import NeuromirrorError, RequestError
 from neuromirror.interrupts import noting_interrupts
 from neuromirror.options import Whole
@@ -32,11 +33,6 @@ app = App(
     suppress_keyboard_interrupt=False,
 )
 
-data = App(
-    name="data",
-    help="Check and pack directories of images, as train takes them.",
-    help_epilogue="See docs/data.md for the forms that a directory can have.",
-)
 app.command(data)
 
 Changes = Annotated[
@@ -387,51 +383,6 @@ def train(
         settings=settings,
     )
     run_train(request)
-
-
-@data.command(name="check")
-def data_check(
-    directory: Path,
-    /,
-    *,
-    jobs: Whole = 1,
-    list_: Annotated[bool, Parameter(name="--list", negative=())] = False,
-    json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
-) -> None:
-    """Decode every image of a directory, and report classes, counts, and what training would stop at or convert.
-
-    Parameters
-    ----------
-    directory
-        Directory of images, as train takes it.
-    jobs
-        Number of processes that decode.
-    list_
-        List all images that are remarkable, not only the first of each kind.
-    json_
-        Print one JSON object as the last line.
-    """
-    from neuromirror.commands.data import run_check
-
-    run_check(directory, jobs=jobs, every=list_, as_json=json_)
-
-
-@data.command(name="pack")
-def data_pack(directory: Path, out: Path, /, *, shard_mb: Whole = 256) -> None:
-    """Pack a directory of images into tar files with an index, from which training is the same bit by bit.
-
-    Parameters
-    ----------
-    directory
-        Directory of images, as train takes it.
-    out
-        New directory for the tar files. It appears when all is written, and overwrites nothing.
-    shard_mb
-        Length of a tar file at most, in megabytes.
-    """
-    from neuromirror.commands.data import run_pack
-
-    run_pack(directory, out, shard_mb=shard_mb)
 
 
 @app.command

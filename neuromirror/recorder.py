@@ -117,12 +117,8 @@ class RunRecorder:
             "after_deg": self.after_deg,
             "clipped": self.clipped,
             "spikes": None if self.activity is None else self.activity.by_mode,
-            "last": {"phase": self.last.phase, "examples": self.last.examples, "t_s": self.last.t_s},
         }
-        arrays = {f"backend/{name}": array for name, array in backend.items()}
-        arrays |= {f"spikes/{name}": array for name, array in self._parts.state().items()}
-        arrays |= {f"last/{name}": array for name, array in self.last.arrays.items()}
-        return Checkpoint(facts=facts, arrays=arrays)
+        return moment(self.last, backend, facts, {f"spikes/{n}": array for n, array in self._parts.state().items()})
 
     def restore(self, found: Checkpoint) -> None:
         """Go on from a checkpoint."""
@@ -134,7 +130,7 @@ class RunRecorder:
         }
         if self.activity is not None:
             self.activity.by_mode = facts["spikes"]
-        self.last = Snapshot(**facts["last"], arrays=found.part("last"))
+        self.last = last_of(found)
         self._parts.restore(found.part("spikes"))
         self.begun = found.part("backend")
 
@@ -207,6 +203,19 @@ def write_arrays(plan: Plan, writer: RunWriter, snapshot: Snapshot) -> None:
     back = {n for n, p in described.projections.items() if described.populations[p.target].path == "feedback"}
     forward = {name: array for name, array in snapshot.arrays.items() if name not in back}
     writer.weights(snapshot.examples, forward, {n: array for n, array in snapshot.arrays.items() if n in back})
+
+
+def moment(last: Snapshot, backend: State, facts: dict[str, Any], arrays: State) -> Checkpoint:
+    """Return the state of a run: its last snapshot, the state of its backend, and what its recorder adds to them."""
+    at = {"phase": last.phase, "examples": last.examples, "t_s": last.t_s}
+    kept = {"backend": backend, "last": last.arrays}
+    parts = {f"{part}/{name}": array for part, some in kept.items() for name, array in some.items()}
+    return Checkpoint(facts={**facts, "last": at}, arrays={**parts, **arrays})
+
+
+def last_of(found: Checkpoint) -> Snapshot:
+    """Return the last snapshot of a run."""
+    return Snapshot(**found.facts["last"], arrays=found.part("last"))
 
 
 def reached_end(plan: Plan, last: Snapshot | None) -> bool:

@@ -4,13 +4,64 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import App, Parameter
 
 from neuromirror.errors import RequestError, RunError
+from neuromirror.options import Whole
 from neuromirror.progress import ProgressBar
 
 if TYPE_CHECKING:
     from neuromirror.data.check import Found, PartCount, Report
+
+
+data = App(
+    name="data",
+    help="Check and pack directories of images, as train takes them.",
+    help_epilogue="See docs/data.md for the forms that a directory can have.",
+)
+
+
+@data.command(name="check")
+def data_check(
+    directory: Path,
+    /,
+    *,
+    jobs: Whole = 1,
+    list_: Annotated[bool, Parameter(name="--list", negative=())] = False,
+    json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
+) -> None:
+    """Decode every image of a directory, and report classes, counts, and what training would stop at or convert.
+
+    Parameters
+    ----------
+    directory
+        Directory of images, as train takes it.
+    jobs
+        Number of processes that decode.
+    list_
+        List all images that are remarkable, not only the first of each kind.
+    json_
+        Print one JSON object as the last line.
+    """
+    run_check(directory, jobs=jobs, every=list_, as_json=json_)
+
+
+@data.command(name="pack")
+def data_pack(directory: Path, out: Path, /, *, shard_mb: Whole = 256) -> None:
+    """Pack a directory of images into tar files with an index, from which training is the same bit by bit.
+
+    Parameters
+    ----------
+    directory
+        Directory of images, as train takes it.
+    out
+        New directory for the tar files. It appears when all is written, and overwrites nothing.
+    shard_mb
+        Length of a tar file at most, in megabytes.
+    """
+    run_pack(directory, out, shard_mb=shard_mb)
 
 
 def run_check(root: Path, *, jobs: int, every: bool, as_json: bool) -> None:
@@ -94,7 +145,9 @@ def _why_not(root: Path, report: Report) -> str:
     from neuromirror.data.examine import ERRORS
 
     broken = sum(report.findings[kind].count for kind in ERRORS if kind in report.findings)
-    found = [f"{len(report.problems)} problem{'' if len(report.problems) == 1 else 's'} of the directory"]
-    found = found if report.problems else []
-    found += [f"{broken:,} image{'' if broken == 1 else 's'} that cannot be read"] if broken else []
+    found = []
+    if count := len(report.problems):
+        found.append(f"{count} problem{'' if count == 1 else 's'} of the directory")
+    if broken:
+        found.append(f"{broken:,} image{'' if broken == 1 else 's'} that cannot be read")
     return f"{shown(str(root))}: {' and '.join(found)}. Mend what is listed, or take it out of the folders."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -98,7 +98,7 @@ class _Examiner:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Ranges(Sequence[tuple[int, int, int]]):
+class _Ranges:
     """Ranges of images, `AT_A_TIME` each, made as they are asked for."""
 
     sizes: tuple[int, ...]
@@ -110,9 +110,6 @@ class _Ranges(Sequence[tuple[int, int, int]]):
 
     def __len__(self) -> int:
         return sum(-(-size // AT_A_TIME) for size in self.sizes)
-
-    def __getitem__(self, index: Any) -> Any:
-        return list(self)[index]
 
 
 def check_directory(

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
 
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from neuromirror.errors import NeuromirrorError, RunError
 
-Request = TypeVar("Request")
+
+class Requests(Protocol):
+    """A known number of requests, which need not be there before they are asked for."""
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+    def __len__(self) -> int: ...
 
 
 class Workers:
@@ -43,7 +49,7 @@ class Workers:
         }
         self._idle: list[_Loader] = []
 
-    def answers(self, requests: Sequence[Any]) -> Iterator[Any]:
+    def answers(self, requests: Requests) -> Iterator[Any]:
         """Give the answer to each request.
 
         Raises
@@ -100,7 +106,7 @@ class _Requests(Sampler[Any]):
     """What a loader calls the sampler: the requests in their order."""
 
     def __init__(self) -> None:
-        self.waiting: Sequence[Any] = ()
+        self.waiting: Requests = ()
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self.waiting)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from neuromirror.circuit.circuit import Circuit
 from neuromirror.circuit.description import Description
 from neuromirror.circuit.fit import ends, flat_side, forward_path
+from neuromirror.circuit.load import load
 from neuromirror.data.load import Data, load_data
 from neuromirror.errors import RequestError
 from neuromirror.training.settings import Settings
@@ -19,6 +21,26 @@ class Fitted:
     circuit: Circuit
     data: Data
     size: tuple[int, int]
+
+
+def circuit_to_train(circuit: Circuit | str | Path, settings: Settings, *, overlaid: bool) -> Circuit:
+    """Return a circuit without errors, with the method that is asked for.
+
+    Parameters
+    ----------
+    circuit : Circuit, str or Path
+    settings : Settings
+    overlaid : bool
+        Whether the circuit is that of the method already.
+
+    Raises
+    ------
+    CircuitError
+        If it has errors.
+    """
+    circuit = circuit if isinstance(circuit, Circuit) else load(circuit)
+    circuit.check()
+    return circuit if settings.method is None or overlaid else circuit.method(settings.method)
 
 
 def fitted_to_images(circuit: Circuit, settings: Settings) -> Fitted:

@@ -21,7 +21,7 @@ from neuromirror.record.checkpoint import reopened
 from neuromirror.record.store import RunWriter, check_free
 from neuromirror.result import Run, open_run
 from neuromirror.simulation import Progress, carry_out, manifest_of, run_folders, versions_of
-from neuromirror.training.images import Fitted, check_images, fitted_to_images
+from neuromirror.training.images import Fitted, check_images, circuit_to_train, fitted_to_images
 from neuromirror.training.settings import Settings
 from neuromirror.training.settings_file import FILE, read_settings, to_json
 from neuromirror.training.spiking_record import SpikingRecorder, entries
@@ -97,10 +97,7 @@ def spiking_training(circuit: Circuit | str | Path, settings: Settings, *, overl
         if getattr(settings, name) != getattr(Settings(), name):
             option = name.replace("_", "-")
             raise RequestError(f"--{option}: an option of networks of torch. Leave it out with --backend brian2.")
-    circuit = circuit if isinstance(circuit, Circuit) else load(circuit)
-    circuit.check()
-    if settings.method is not None and not overlaid:
-        circuit = circuit.method(settings.method)
+    circuit = circuit_to_train(circuit, settings, overlaid=overlaid)
     roles = spiking_roles_of(circuit)
     fitted = fitted_to_images(circuit, settings)
     training = fitted.circuit.description.training or Training()

@@ -18,7 +18,7 @@ from neuromirror.record import checkpoint
 from neuromirror.record.checkpoint import Checkpoint, Checkpoints
 from neuromirror.record.manifest import PhaseEntry
 from neuromirror.record.store import RunWriter
-from neuromirror.recorder import alignment_of, left_behind, lost_of, reached_end, write_arrays
+from neuromirror.recorder import alignment_of, last_of, left_behind, lost_of, moment, reached_end, write_arrays
 from neuromirror.training.spiking_schedule import Stretch
 
 
@@ -158,19 +158,13 @@ class SpikingRecorder:
 
     def _moment(self, backend: State) -> Checkpoint:
         assert self.last is not None
-        facts = {
-            "worst_deg": self.worst_deg,
-            "errors_percent": self.errors_percent,
-            "last": {"phase": self.last.phase, "examples": self.last.examples, "t_s": self.last.t_s},
-        }
-        arrays = {f"backend/{name}": array for name, array in backend.items()}
-        arrays |= {f"last/{name}": array for name, array in self.last.arrays.items()}
-        return Checkpoint(facts=facts, arrays={**arrays, "counts": self._counts})
+        facts = {"worst_deg": self.worst_deg, "errors_percent": self.errors_percent}
+        return moment(self.last, backend, facts, {"counts": self._counts})
 
     def restore(self, found: Checkpoint) -> None:
         """Go on from a checkpoint."""
         self.worst_deg, self.errors_percent = dict(found.facts["worst_deg"]), dict(found.facts["errors_percent"])
-        self.last = Snapshot(**found.facts["last"], arrays=found.part("last"))
+        self.last = last_of(found)
         self._counts = found.arrays["counts"]
         self._learned_before = self._learned(self.last)
         self.begun = found.part("backend")

@@ -26,7 +26,7 @@ from neuromirror.result import Run, open_run
 from neuromirror.simulation import manifest_of, run_folders, versions_of
 from neuromirror.training import checkpoint
 from neuromirror.training.device import DTYPES, device_of
-from neuromirror.training.images import Fitted, check_images, fitted_to_images
+from neuromirror.training.images import Fitted, check_images, circuit_to_train, fitted_to_images
 from neuromirror.training.loop import Trainer
 from neuromirror.training.mirroring import predicted_angle_deg
 from neuromirror.training.roles import roles_of
@@ -230,10 +230,7 @@ def prepare(circuit: Circuit | str | Path, settings: Settings, *, overlaid: bool
     """
     settings.check()
     device_of(settings.device)
-    circuit = circuit if isinstance(circuit, Circuit) else load(circuit)
-    circuit.check()
-    if settings.method is not None and not overlaid:
-        circuit = circuit.method(settings.method)
+    circuit = circuit_to_train(circuit, settings, overlaid=overlaid)
     roles_of(Plan(circuit, 0))  # which says what stands in the way, before any image is read
     fitted = fitted_to_images(circuit, settings)
     return Prepared(circuit=fitted.circuit, data=fitted.data, size=fitted.size)
