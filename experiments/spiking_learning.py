@@ -3,7 +3,8 @@
 Claim     In four layers of ten spiking cells, every synapse learning by what it can see itself (eqs 14, 15), weight
           mirrors beat tuned random feedback, and come near to weights that are transported. Shams of mirroring do not.
           The same circuit as rates falls behind by more than ten points with random feedback.
-Command   python -m experiments.spiking_learning (--quick: a few images; --seeds, --jobs, --methods, --out)
+Command   python -m experiments.spiking_learning (--quick: a few images; --seeds, --jobs, --methods,
+          --mirror-examples, --mirror-rate, --out)
 Takes     About an hour on two cores; it goes on where it was stopped.
 Expected  Seeds 0 to 9, test error and its difference from that with transported weights in points (95%, paired):
               backprop              rate .002    34.34%
@@ -11,7 +12,7 @@ Expected  Seeds 0 to 9, test error and its difference from that with transported
               feedback alignment    rate .0005   57.17%  +22.83 (+16.99 to +28.67)
               Wᵀ as at first        rate .0005   53.26%  +18.92 (+13.82 to +24.02)
               output only           rate .001    78.12%  +43.78 (+40.89 to +46.68)
-          and of half the sleep, training.mirror_examples 800, the shams:
+          and of half the sleep, --mirror-examples 800, the shams:
               sham: permuted        rate .001    50.98%  +16.64 (+12.83 to +20.46)
               sham: shifted         rate .00025  84.40%  +50.06 (+47.16 to +52.95)
           The weight mirror against feedback alignment: −24.68 (−31.02 to −18.34). The largest angle of any B at any
@@ -77,18 +78,25 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--methods", nargs="+", choices=METHODS)
+    parser.add_argument("--mirror-examples", type=int, help="windows of a turn asleep, instead of what the file says")
+    parser.add_argument("--mirror-rate", type=float, help="rate of the weight mirror, instead of the best")
     parser.add_argument("--out", type=Path, help="where runs are kept, so that it goes on where it was stopped")
     chosen = parser.parse_args(argv)
     size = QUICK if chosen.quick else FULL
+    if chosen.mirror_examples is not None:
+        size = replace(size, values={**size.values, "training.mirror_examples": chosen.mirror_examples})
+    if chosen.mirror_rate is not None:
+        size = replace(size, rates={**size.rates, "wm": (chosen.mirror_rate,)})
     chosen.methods = chosen.methods or (["bp", "wm"] if chosen.quick else list(METHODS))
     chosen.data, chosen.jobs = size.data, 1 if chosen.quick else chosen.jobs
     if not chosen.quick and chosen.out is None:
-        chosen.out = Path("runs") / "spiking-learning"
+        chosen.out = Path("runs") / "-".join(["spiking-learning", *map(str, filter(None, [chosen.mirror_examples]))])
     found = results(chosen, CIRCUIT, chosen.methods, size)
     print_tuning(found)
     for method in found.runs:
         print(_line(found, method), flush=True)
-    print_rate_model(size, RATE_MODEL_SEEDS if not chosen.quick else 1)
+    if chosen.quick or {"bp", "fa"} <= set(chosen.methods):
+        print_rate_model(size, RATE_MODEL_SEEDS if not chosen.quick else 1)
 
 
 def _line(found: Results, method: str) -> str:
@@ -103,7 +111,9 @@ def _line(found: Results, method: str) -> str:
     if method in MIRRORED:
         worst = [run.manifest.summary["matrix_angles_worst_deg"] for run in found.runs[method]]
         angles = ", ".join(f"{b} {max(one[b] for one in worst):.1f}°" for b in sorted(worst[0]))
+        largest = [max(one.values()) for one in worst]
         said.append(f"worst angles of any seed at any time: {angles}")
+        said.append(f"largest angle by seed {min(largest):.1f}° to {max(largest):.1f}°")
     return "; ".join(said)
 
 
