@@ -35,7 +35,7 @@ demo: $(VENV)/base
 
 # One thread a worker: more than there are cores would wait for each other.
 test: $(VENV)/dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -q
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal -q
 
 test-slow: $(VENV)/dev
 	$(BIN)/python -m pytest -q -m slow

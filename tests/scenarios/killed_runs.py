@@ -35,7 +35,7 @@ MOMENTS = [
     (RunWriter, "metrics"),
     (RunWriter, "weight_files"),
     (RunWriter, "finish"),
-    (checkpoint, "_sync"),
+    (checkpoint, "sync_folder"),
     (os, "replace"),
     (os, "fsync"),
 ]
