@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from neuromirror.circuit.circuit import Circuit
@@ -90,7 +91,20 @@ def _passed_over(described: Description, engaged: str, awake: Mode) -> list[tupl
     if training.mirror_examples is None and any(m.learn for n, m in described.modes.items() if n != engaged):
         message = "how long each mirror mode lasts is not said. Set it to a number of windows, such as 400."
         found.append(("training.mirror_examples", message))
-    return found
+    return [*found, *_never_settled(described, training, engaged)]
+
+
+def _never_settled(described: Description, training: Training, engaged: str) -> Iterator[tuple[str, str]]:
+    """Refuse turns asleep that end before anything is learned in them."""
+    settle_s, windows = described.time.settle.s, training.mirror_examples
+    for name, mode in described.modes.items():
+        turn_s = (windows or 0) * (mode.window or described.time.window).s
+        if name != engaged and mode.learn and windows and turn_s <= settle_s:
+            yield (
+                "training.mirror_examples",
+                f"a turn of '{name}' lasts {turn_s:g} s, and nothing is learned in the {described.time.settle} in "
+                "which it settles. Ask for more windows, or lower time.settle.",
+            )
 
 
 def _problem(path: str, message: str, circuit: Circuit) -> Problem:

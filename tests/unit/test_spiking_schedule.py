@@ -87,6 +87,19 @@ def test_nothing_learns_in_tests_and_seeds_differ_in_order_alone() -> None:
     assert sorted(plans[0].presented) == sorted(plans[1].presented)
 
 
+def test_every_epoch_has_an_order_of_its_own() -> None:
+    run = training(epochs=3, mirror_epochs=0)
+    presented, images = run.plan(0).presented, IMAGES["train_images"]
+    first = np.cumsum([0, *(phase.examples for phase in run.phases if phase.part is not None)])
+    orders = {
+        phase.epoch: tuple(presented[start : start + phase.examples])
+        for phase, start in zip((phase for phase in run.phases if phase.part is not None), first, strict=False)
+        if phase.part == "train"
+    }
+    assert len(set(orders.values())) == 3
+    assert {tuple(sorted(order)) for order in orders.values()} == {tuple(range(images))}
+
+
 def test_methods_differ_in_nothing_that_is_shown_awake() -> None:
     """Engaged examples are equal, in number and order, whatever goes on asleep."""
     shown = {}
@@ -118,6 +131,7 @@ def test_errors_are_those_of_a_guess_among_the_largest(data: st.DataObject) -> N
         ({"training.warmup_epochs": 1}, "training.warmup_epochs: rates of spiking circuits stay"),
         ({"training.drops": [3]}, "training.drops: rates of spiking circuits stay"),
         ({"training.mirror_examples": None}, "training.mirror_examples: how long each mirror mode lasts"),
+        ({"training.mirror_examples": 40}, "training.mirror_examples: a turn of 'mirror_y1' lasts 0.1 s"),
         ({"training.mirror_angle_deg": 5}, "training.mirror_angle_deg: how long spiking cells mirror"),
         ({"modes.engaged.compare": {}}, "modes: training needs one mode that compares"),
         ({"code.kind": "zero_mean", "code.beta": None}, "backend 'brian2' has no code 'zero_mean'"),
