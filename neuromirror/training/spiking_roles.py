@@ -95,13 +95,14 @@ def _passed_over(described: Description, engaged: str, awake: Mode) -> list[tupl
 
 
 def _never_settled(described: Description, training: Training, engaged: str) -> Iterator[tuple[str, str]]:
-    """Refuse turns asleep that end before anything is learned in them."""
-    settle_s, windows = described.time.settle.s, training.mirror_examples
+    """Refuse turns, awake and asleep, that end before anything is learned in them."""
     for name, mode in described.modes.items():
+        field = "mirror_every" if name == engaged else "mirror_examples"
+        windows = getattr(training, field)
         turn_s = (windows or 0) * (mode.window or described.time.window).s
-        if name != engaged and mode.learn and windows and turn_s <= settle_s:
+        if mode.learn and windows and turn_s <= described.time.settle.s:
             yield (
-                "training.mirror_examples",
+                f"training.{field}",
                 f"a turn of '{name}' lasts {turn_s:g} s, and nothing is learned in the {described.time.settle} in "
                 "which it settles. Ask for more windows, or lower time.settle.",
             )

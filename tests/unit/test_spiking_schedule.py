@@ -13,15 +13,18 @@ import neuromirror as nm
 from neuromirror.data.load import load_data
 from neuromirror.errors import CircuitError, RequestError
 from neuromirror.training.settings import Settings
-from neuromirror.training.spiking import spiking_training
+from neuromirror.training.spiking import SpikingTraining, spiking_training
 from neuromirror.training.spiking_record import error_percent
 from neuromirror.training.spiking_schedule import TESTING, labels_of
 
 IMAGES = {"train_images": 30, "test_images": 10}
 
 
-def training(validation_images: int = 0, method: str | None = None, **values: Any) -> Any:
-    circuit = nm.load("digits_narrow").with_values({f"training.{name}": value for name, value in values.items()})
+def training(
+    validation_images: int = 0, method: str | None = None, settle: str = "100 ms", **values: Any
+) -> SpikingTraining:
+    changes = {f"training.{name}": value for name, value in values.items()}
+    circuit = nm.load("digits_narrow").with_values({"time.settle": settle, **changes})
     return spiking_training(circuit, Settings(method=method, validation_images=validation_images, **IMAGES))
 
 
@@ -38,7 +41,7 @@ def test_every_epoch_shows_every_image_once_and_every_full_turn_mirrors(
 ) -> None:
     mirror_epochs = min(mirror_epochs, epochs)
     try:
-        run = training(validation, epochs=epochs, mirror_epochs=mirror_epochs, mirror_every=every)
+        run = training(validation, settle="0 s", epochs=epochs, mirror_epochs=mirror_epochs, mirror_every=every)
     except RequestError:
         assert round(30 * (epochs - mirror_epochs)) == 0
         return
@@ -132,6 +135,7 @@ def test_errors_are_those_of_a_guess_among_the_largest(data: st.DataObject) -> N
         ({"training.drops": [3]}, "training.drops: rates of spiking circuits stay"),
         ({"training.mirror_examples": None}, "training.mirror_examples: how long each mirror mode lasts"),
         ({"training.mirror_examples": 40}, "training.mirror_examples: a turn of 'mirror_y1' lasts 0.1 s"),
+        ({"training.mirror_every": 1}, "training.mirror_every: a turn of 'engaged' lasts 0.1 s"),
         ({"training.mirror_angle_deg": 5}, "training.mirror_angle_deg: how long spiking cells mirror"),
         ({"modes.engaged.compare": {}}, "modes: training needs one mode that compares"),
         ({"code.kind": "zero_mean", "code.beta": None}, "backend 'brian2' has no code 'zero_mean'"),
