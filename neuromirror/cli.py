@@ -32,6 +32,13 @@ app = App(
     suppress_keyboard_interrupt=False,
 )
 
+data = App(
+    name="data",
+    help="Check and pack directories of images, as train takes them.",
+    help_epilogue="See docs/data.md for the forms that a directory can have.",
+)
+app.command(data)
+
 Changes = Annotated[
     tuple[str, ...],
     Parameter(
@@ -71,8 +78,9 @@ def check(circuit: str, /, *, backend: str | None = None, method: Overlay = None
     backend
         Also check that this backend can run it.
     """
-    from neuromirror.circuit.capabilities import BACKENDS, able, trainable
+    from neuromirror.circuit.capabilities import BACKENDS, able
     from neuromirror.circuit.geometry import forward_parameters
+    from neuromirror.commands.check import training_lines
 
     loaded = _load(circuit, set_, method)
     _warn(loaded, backend)
@@ -90,8 +98,8 @@ def check(circuit: str, /, *, backend: str | None = None, method: Overlay = None
         print(f"not local {', '.join(f'{name} ({how} transport)' for name, how in sorted(loaded.not_local.items()))}")
     shown = [name if BACKENDS[name].installed else f"{name} (not installed)" for name in able(loaded.description)]
     print(f"runs on   {', '.join(shown) or 'no backend yet'}")
-    if trainable(loaded.description):
-        print("trains on torch")
+    for line in training_lines(loaded):
+        print(line)
 
 
 @app.command
@@ -379,6 +387,51 @@ def train(
         settings=settings,
     )
     run_train(request)
+
+
+@data.command(name="check")
+def data_check(
+    directory: Path,
+    /,
+    *,
+    jobs: Whole = 1,
+    list_: Annotated[bool, Parameter(name="--list", negative=())] = False,
+    json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
+) -> None:
+    """Decode every image of a directory, and report classes, counts, and what training would stop at or convert.
+
+    Parameters
+    ----------
+    directory
+        Directory of images, as train takes it.
+    jobs
+        Number of processes that decode.
+    list_
+        List all images that are remarkable, not only the first of each kind.
+    json_
+        Print one JSON object as the last line.
+    """
+    from neuromirror.commands.data import run_check
+
+    run_check(directory, jobs=jobs, every=list_, as_json=json_)
+
+
+@data.command(name="pack")
+def data_pack(directory: Path, out: Path, /, *, shard_mb: Whole = 256) -> None:
+    """Pack a directory of images into tar files with an index, from which training is the same bit by bit.
+
+    Parameters
+    ----------
+    directory
+        Directory of images, as train takes it.
+    out
+        New directory for the tar files. It appears when all is written, and overwrites nothing.
+    shard_mb
+        Length of a tar file at most, in megabytes.
+    """
+    from neuromirror.commands.data import run_pack
+
+    run_pack(directory, out, shard_mb=shard_mb)
 
 
 @app.command

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,14 +15,9 @@ from neuromirror.measure.alignment import angle_deg, gain
 from neuromirror.plan import Plan
 from neuromirror.record import checkpoint
 from neuromirror.record.activity import SpikeCounts, mean_rates_Hz
-from neuromirror.record.checkpoint import Checkpoint
+from neuromirror.record.checkpoint import Checkpoint, Checkpoints
 from neuromirror.record.parts import SpikeParts
 from neuromirror.record.store import RunWriter
-
-CHECKPOINT_S = 10.0
-"""The least time between two checkpoints, in seconds of the clock."""
-CHECKPOINT_SHARE = 0.01
-"""The largest share of a run's time that goes into checkpoints."""
 
 Angles = dict[str, float]
 
@@ -46,7 +40,7 @@ class RunRecorder:
         spiking = self.writer.manifest.dt_s is not None
         self.activity = SpikeCounts(self.writer.manifest) if spiking else None
         self._parts = SpikeParts(self.writer)
-        self._next_s = time.perf_counter() + CHECKPOINT_S
+        self._checkpoints = Checkpoints(self.writer)
 
     def snapshot(self, snapshot: Snapshot, *, keep_arrays: bool) -> None:
         """Add a row to the metrics, and keep the arrays where asked.
@@ -76,8 +70,8 @@ class RunRecorder:
             }
         )
         if keep_arrays:
-            self.write_arrays(snapshot)
-        if (lost := _lost(snapshot.arrays)) is not None:
+            write_arrays(self.plan, self.writer, snapshot)
+        if (lost := lost_of(snapshot.arrays)) is not None:
             raise DivergenceError(
                 f"{lost} is no longer finite after {snapshot.t_s:g} s, in {mode} mode. Lower the rate of the rule that "
                 "teaches it, or mend a drive that divides by zero or overflows."
@@ -99,19 +93,6 @@ class RunRecorder:
             if found
         }
 
-    def write_arrays(self, snapshot: Snapshot) -> None:
-        """Write all weights, those of the feedback path apart."""
-        feedback = {
-            name
-            for name, projection in self.plan.description.projections.items()
-            if self.plan.description.populations[projection.target].path == "feedback"
-        }
-        self.writer.weights(
-            snapshot.examples,
-            {name: array for name, array in snapshot.arrays.items() if name not in feedback},
-            {name: array for name, array in snapshot.arrays.items() if name in feedback},
-        )
-
     def spikes(self, population: str, ticks: NDArray[np.int64], cells: NDArray[np.int32]) -> None:
         """Write spikes of one population."""
         assert self.activity is not None, "a backend that spikes has a time step"
@@ -126,25 +107,22 @@ class RunRecorder:
 
     def keep(self, state: Callable[[], State], *, now: bool) -> None:
         """Write a checkpoint, if one is due or asked for."""
-        started_s = time.perf_counter()
-        if self.last is None or not (now or started_s >= self._next_s):
-            return
+        if self.last is not None:
+            self._checkpoints.keep(lambda: self._moment(state()), now=now)
+
+    def _moment(self, backend: State) -> Checkpoint:
+        assert self.last is not None
         facts = {
-            "rows": self.writer.rows,
-            "parts": self.writer.parts,
-            "steps": self.writer.steps,
             "before_deg": self.before_deg,
             "after_deg": self.after_deg,
             "clipped": self.clipped,
             "spikes": None if self.activity is None else self.activity.by_mode,
             "last": {"phase": self.last.phase, "examples": self.last.examples, "t_s": self.last.t_s},
         }
-        arrays = {f"backend/{name}": array for name, array in state().items()}
+        arrays = {f"backend/{name}": array for name, array in backend.items()}
         arrays |= {f"spikes/{name}": array for name, array in self._parts.state().items()}
         arrays |= {f"last/{name}": array for name, array in self.last.arrays.items()}
-        checkpoint.save(self.writer.path, Checkpoint(facts=facts, arrays=arrays))
-        ended_s = time.perf_counter()
-        self._next_s = ended_s + max(CHECKPOINT_S, (ended_s - started_s) / CHECKPOINT_SHARE)
+        return Checkpoint(facts=facts, arrays=arrays)
 
     def restore(self, found: Checkpoint) -> None:
         """Go on from a checkpoint."""
@@ -165,21 +143,11 @@ class RunRecorder:
     @property
     def complete(self) -> bool:
         """Whether the run has reached its end."""
-        at_end = self.last is not None and self.last.t_s >= self.plan.phases[-1].stop_s - 1e-9
-        return at_end and self.last is not None and _lost(self.last.arrays) is None
+        return reached_end(self.plan, self.last)
 
     def left(self) -> str:
         """Say what an interrupted run leaves behind."""
-        seed, total_s = self.plan.seed, self.plan.phases[-1].stop_s
-        if self.last is None:
-            return f"seed {seed}: stopped before there was anything to save"
-        said = f"seed {seed}: stopped after {self.last.t_s:g} of {total_s:g} s, which are saved in {self.writer.path}"
-        if _lost(self.last.arrays) is not None:
-            return said
-        manifest = self.writer.manifest
-        if (why := unresumable(manifest.backend, manifest.target)) is not None:
-            return f"{said}; it cannot be resumed, since {why}"
-        return f"{said}; go on with: neuromirror run --resume {self.writer.path}"
+        return left_behind(self.plan, self.writer, self.last, "run")
 
     def close(self, wall_s: float) -> None:
         """Close the record: as complete, as cut short with the last state, or not at all where nothing was recorded."""
@@ -192,7 +160,7 @@ class RunRecorder:
             self.writer.finish(self.summary())
             checkpoint.discard(self.writer.path)
         else:
-            self.write_arrays(self.last)
+            write_arrays(self.plan, self.writer, self.last)
             self.writer.interrupt()
 
     def summary(self) -> dict[str, Any]:
@@ -228,9 +196,35 @@ class RunRecorder:
         }
 
 
-def _lost(arrays: Mapping[str, NDArray[np.float64]]) -> str | None:
+def lost_of(arrays: Mapping[str, NDArray[np.float64]]) -> str | None:
     """Return the name of an array that has diverged, if one has."""
     return next((name for name in sorted(arrays) if not np.isfinite(arrays[name]).all()), None)
+
+
+def write_arrays(plan: Plan, writer: RunWriter, snapshot: Snapshot) -> None:
+    """Write all weights, those of the feedback path apart."""
+    described = plan.description
+    back = {n for n, p in described.projections.items() if described.populations[p.target].path == "feedback"}
+    forward = {name: array for name, array in snapshot.arrays.items() if name not in back}
+    writer.weights(snapshot.examples, forward, {n: array for n, array in snapshot.arrays.items() if n in back})
+
+
+def reached_end(plan: Plan, last: Snapshot | None) -> bool:
+    """Return whether a run whose last snapshot this is has come to its end, with weights that are finite."""
+    return last is not None and last.t_s >= plan.phases[-1].stop_s - 1e-9 and lost_of(last.arrays) is None
+
+
+def left_behind(plan: Plan, writer: RunWriter, last: Snapshot | None, command: str) -> str:
+    """Say what a run leaves behind that was cut short, and how to go on with it by a command, or why one cannot."""
+    seed, total_s, manifest = plan.seed, plan.phases[-1].stop_s, writer.manifest
+    if last is None:
+        return f"seed {seed}: stopped before there was anything to save"
+    said = f"seed {seed}: stopped after {last.t_s:g} of {total_s:g} s, which are saved in {writer.path}"
+    if lost_of(last.arrays) is not None:
+        return said
+    if (why := unresumable(manifest.backend, manifest.target)) is not None:
+        return f"{said}; it cannot be resumed, since {why}"
+    return f"{said}; go on with: neuromirror {command} --resume {writer.path}"
 
 
 @np.errstate(all="ignore")  # a norm that overflows is written as null

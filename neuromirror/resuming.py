@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from neuromirror.backends.base import Options, load_backend, unresumable
+from neuromirror.backends.base import Options, load_backend
+from neuromirror.begun import check_circuit, check_incomplete, check_resumable
 from neuromirror.circuit.load import load
-from neuromirror.errors import RequestError, UnsupportedError
+from neuromirror.errors import RequestError
 from neuromirror.plan import Plan, make_plan
-from neuromirror.record import checkpoint
+from neuromirror.record.checkpoint import reopened
 from neuromirror.record.manifest import Manifest
 from neuromirror.record.rows import parse_json, quoted
-from neuromirror.record.store import RunWriter
 from neuromirror.recorder import RunRecorder
 from neuromirror.result import Run, open_run
-from neuromirror.simulation import OPTIONS, Progress, carry_out, versions_of
+from neuromirror.simulation import OPTIONS, Progress, carry_out
 
 TRAINING = "training.json"
 """The file by which a run is known for one of ``neuromirror train``."""
@@ -48,9 +47,11 @@ def resume(folder: Path | str, *, figures: bool = True, announce: Callable[[str]
         If runs of its backend or target keep no state that they could go on from.
     """
     if (Path(folder) / TRAINING).exists():
-        from neuromirror.training import train
+        from neuromirror.training import settings_file, spiking, train
 
-        return train.resume(folder, figures=figures, announce=announce)
+        in_spikes = settings_file.backend_of(Path(folder)) == "brian2"
+        resume_training = spiking.resume_spiking if in_spikes else train.resume
+        return resume_training(folder, figures=figures, announce=announce)
     return resume_run(folder, figures=figures, announce=announce)
 
 
@@ -68,9 +69,7 @@ def resume_run(
     plan = _plan(folder, manifest)
     assert manifest.target is not None
     options = Options(target=manifest.target, points=_points(folder))
-    found = checkpoint.load(folder)
-    facts: dict[str, Any] = {"rows": 0, "parts": {}, "steps": [], **({} if found is None else found.facts)}
-    writer = RunWriter.reopen(folder, facts["rows"], parts=facts["parts"], steps=facts["steps"])
+    writer, found = reopened(folder)
     total_s = plan.phases[-1].stop_s
     recorder = RunRecorder(plan, writer, lambda done_s: progress(done_s, total_s))
     if found is not None:
@@ -88,23 +87,13 @@ def _check(folder: Path, manifest: Manifest) -> None:
     """Refuse runs that cannot go on."""
     if (folder / TRAINING).exists():
         raise RequestError(f"{folder}: a run of 'neuromirror train'. Go on with it by neuromirror train --resume.")
-    if manifest.complete:
-        raise RequestError(f"{folder}: this run is complete. Run again with another --out for more.")
-    if (why := unresumable(manifest.backend, manifest.target)) is not None:
-        raise UnsupportedError(f"{folder}: it cannot be resumed, since {why}. Start the run again.")
-    now = versions_of(manifest.backend)
-    for name, version in manifest.versions.items():
-        if now.get(name) != version:
-            raise RequestError(
-                f"{folder}: begun with {name} {version}, and this is {now.get(name)}, which may give other numbers. "
-                f"Install {name} {version}, or start the run again."
-            )
+    check_incomplete(folder, manifest, "Run again")
+    check_resumable(folder, manifest)
 
 
 def _plan(folder: Path, manifest: Manifest) -> Plan:
     plan = make_plan(load(folder / "circuit.toml"), manifest.seed, manifest.backend)
-    if (plan.circuit.sha256, plan.circuit.protocol_sha256) != (manifest.circuit_sha256, manifest.protocol_sha256):
-        raise RequestError(f"{folder}/circuit.toml: another circuit than the run began with. Restore the file.")
+    check_circuit(folder, plan.circuit, manifest)
     return plan
 
 

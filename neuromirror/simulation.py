@@ -10,9 +10,10 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 from neuromirror import __version__
-from neuromirror.backends.base import Backend, Options, check_options, load_backend, unresumable
+from neuromirror.backends.base import Backend, Options, Recorder, check_options, load_backend, unresumable
 from neuromirror.circuit.capabilities import DEFAULT_BACKEND, capabilities
 from neuromirror.circuit.circuit import Circuit
 from neuromirror.circuit.load import load
@@ -150,10 +151,27 @@ def recorder_of(
     return RunRecorder(plan, RunWriter.create(folder, manifest, text, files), progress_to)
 
 
+class Closing(Recorder, Protocol):
+    """A recorder that has a record to close."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether the run has reached its end."""
+        ...
+
+    def close(self, wall_s: float) -> None:
+        """Close the record, after so many seconds of the clock."""
+        ...
+
+    def left(self) -> str:
+        """Say what a run that is not complete leaves behind."""
+        ...
+
+
 def carry_out(
     simulator: Backend,
     plans: list[Plan],
-    recorders: list[RunRecorder],
+    recorders: Sequence[Closing],
     options: Options,
     announce: Callable[[str], None],
 ) -> None:
@@ -249,9 +267,9 @@ def _command_line() -> str:
     return " ".join([os.path.basename(sys.argv[0]) or "python", *sys.argv[1:]])
 
 
-def versions_of(backend: str) -> dict[str, str]:
-    """Return the versions of all that the numbers of a backend depend on, by name."""
-    modules = {name: importlib.import_module(name) for name in ("numpy", capabilities(backend).needs)}
+def versions_of(backend: str, *more: str) -> dict[str, str]:
+    """Return the versions of all that the numbers of a backend depend on, by name, and those of more modules."""
+    modules = {name: importlib.import_module(name) for name in ("numpy", capabilities(backend).needs, *more)}
     return {
         "python": ".".join(map(str, sys.version_info[:3])),
         "neuromirror": __version__,

@@ -147,12 +147,6 @@ def capabilities(backend: str) -> Capabilities:
     return BACKENDS[backend]
 
 
-def trainable(description: Description) -> bool:
-    """Return whether ``neuromirror train`` has all that a circuit asks for."""
-    compared = any(mode.compare for mode in description.modes.values())
-    return compared and next(_features(description, TRAINING), None) is None
-
-
 def able(description: Description) -> list[str]:
     """Return the names of the backends that can run a circuit."""
     return [

@@ -16,6 +16,7 @@ from neuromirror.circuit.load import load
 from neuromirror.errors import RequestError, UnsupportedError
 from neuromirror.progress import ProgressBar
 from neuromirror.training.settings import Settings
+from neuromirror.training.settings_file import backend_of
 
 if TYPE_CHECKING:
     from neuromirror.result import Run
@@ -62,7 +63,7 @@ def run_train(request: Request) -> None:
         If options do not go together, or ask for what there is not.
     """
     _check(request)
-    if request.backend == SPIKING:
+    if not request.evaluate and _backend(request) == SPIKING:
         _run_spiking(request)
         return
     from neuromirror.training import train as training
@@ -94,11 +95,24 @@ def run_train(request: Request) -> None:
     _say(runs, request, time.perf_counter() - started)
 
 
+def _backend(request: Request) -> str:
+    """Return the backend of the run: that of a run that goes on is the one it was begun with."""
+    return request.backend if request.resume is None else backend_of(request.resume)
+
+
 def _run_spiking(request: Request) -> None:
-    """Train spiking cells."""
+    """Train spiking cells, or go on with that."""
     from neuromirror.training import spiking
 
-    started, circuit = time.perf_counter(), load(request.circuit or "", request.changes)
+    started = time.perf_counter()
+    if request.resume is not None:
+        with ProgressBar() as bar:
+            resumed = spiking.resume_spiking(
+                request.resume, figures=request.figures, announce=_announce, progress=bar.update
+            )
+        _say([resumed], request, time.perf_counter() - started)
+        return
+    circuit = load(request.circuit or "", request.changes)
     _warn(circuit)
     if request.dry_run:
         print(spiking.said_of(spiking.spiking_training(circuit, request.settings)))
@@ -147,9 +161,7 @@ class _Bars:
 def _check(request: Request) -> None:
     if request.backend not in (TRAINING.name, SPIKING):
         raise UnsupportedError(f"--backend {request.backend}: training is done by torch, or in spikes by {SPIKING}.")
-    if request.backend == SPIKING and (request.resume is not None or request.evaluate):
-        raise UnsupportedError("--resume: training in spikes cannot be gone on with, and tests itself. Train anew.")
-    if request.backend != SPIKING and request.target != "auto":
+    if request.backend != SPIKING and request.target != "auto" and request.resume is None:
         raise RequestError(f"--target {request.target}: a target of {SPIKING}. For torch use --device.")
     if not TRAINING.installed:
         raise UnsupportedError(f"training needs torch, which is not installed: {TRAINING.install}")
@@ -164,6 +176,9 @@ def _check(request: Request) -> None:
             raise RequestError("--resume: a run goes on as it was begun. Leave out --seed and --seeds.")
         if request.circuit is not None or request.changes or request.out is not None:
             raise RequestError("--resume: a run goes on as it was begun. Leave out the circuit, --set and --out.")
+        for option, given in (("--backend", request.backend != TRAINING.name), ("--target", request.target != "auto")):
+            if given:
+                raise RequestError(f"--resume: a run goes on as it was begun. Leave out {option}.")
         changed = [name for name, value in vars(request.settings).items() if value != getattr(Settings(), name)]
         if changed:
             raise RequestError(f"--resume: a run goes on as it was begun. Leave out --{changed[0].replace('_', '-')}.")
@@ -203,6 +218,9 @@ def _report(run: Run, figures: bool) -> None:
             worst = max(known, key=lambda name: known[name])
             found = f"median {median(known.values()):.1f}°, worst {known[worst]:.1f}° ({worst})"
             print(f"seed {seed}  angle of {what}: {found}")
+    if broken := summary.get("broken_images"):
+        named = ", ".join(broken[:3]) + (f" and {len(broken) - 3} more" if len(broken) > 3 else "")
+        print(f"seed {seed}  left out, not readable: {len(broken)} of the training images ({named})")
     print(f"record   {run.path}")
     if figures:
         for figure in sorted((run.path / "figures").glob("*.png")):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import time
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,13 +13,14 @@ import torch
 from torch import Tensor
 
 from neuromirror.data.augment import augmented, augmented_batch, check_augmentation
+from neuromirror.data.broken import UnreadableImageError
 from neuromirror.data.images import Images
 from neuromirror.data.load import Data
 from neuromirror.data.order import order
 from neuromirror.data.resize import Size, checked_size
 from neuromirror.data.whole import checked_whole
 from neuromirror.data.workers import Workers
-from neuromirror.errors import RequestError
+from neuromirror.errors import RequestError, RunError
 from neuromirror.seeds import checked_seed
 
 Batch = tuple[Tensor, Tensor]
@@ -43,9 +45,24 @@ class Recipe:
     augment: str
     seed: int
 
-    def __call__(self, request: Request) -> Batch:
-        """Return a batch."""
-        return self._normalised(self._shown(request)), self.images.labels[torch.from_numpy(request.indices)]
+    def __call__(self, request: Request) -> tuple[Tensor, Tensor, list[UnreadableImageError]]:
+        """Return a batch of those images that can be read, and of the others the errors."""
+        broken = dict[int, UnreadableImageError]()
+        try:
+            shown = self._shown(request)
+        except UnreadableImageError:
+            if not self.images.broken.limit:
+                raise
+            broken = self.images.unreadable(request.indices)
+            request = dataclasses.replace(request, indices=request.indices[~np.isin(request.indices, list(broken))])
+            if not len(request.indices):
+                raise RunError(
+                    f"none of the {len(broken)} training images of a batch can be read, so there is nothing to learn "
+                    f"from. The first: {next(iter(broken.values()))}"
+                ) from None
+            shown = self._shown(request)
+        labels = self.images.labels[torch.from_numpy(request.indices)]
+        return self._normalised(shown), labels, list(broken.values())
 
     def _shown(self, request: Request) -> Tensor:
         indices, epoch, augment = request.indices, request.epoch, self.augment
@@ -143,6 +160,9 @@ class Batches:
     def epoch(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
         """Give the batches of one epoch, shuffled and augmented; the last part batch is left out.
 
+        A training image that cannot be read is left out of its batch where `Images.broken` allows it: the batch is
+        smaller then, and all other images are what they would have been.
+
         Parameters
         ----------
         epoch : int
@@ -161,7 +181,7 @@ class Batches:
         RequestError
             If there are fewer images than one batch takes, or no such step.
         RunError
-            If an image cannot be read, or a worker ends before its time.
+            If an image cannot be read, or more than there may be, or a worker ends before its time.
         """
         epoch, first_step = checked_whole("epoch", epoch, 0), checked_whole("first_step", first_step, 0)
         if not self.steps_per_epoch:
@@ -198,8 +218,15 @@ class Batches:
     def _made(self, requests: Sequence[Request]) -> Generator[Batch, None, None]:
         if self._workers is not None:
             self.images.whole()  # decoded here, it is shared by all workers; otherwise each would keep its own
-            for images, labels in self._workers.answers(requests):
+            for images, labels, broken in self._workers.answers(requests):
+                self._note(broken)
                 yield images, labels
             return
-        for images, labels in map(self._recipe, requests):
+        for images, labels, broken in map(self._recipe, requests):
+            self._note(broken)
             yield (images.pin_memory(), labels.pin_memory()) if self._pin_memory else (images, labels)
+
+    def _note(self, broken: Sequence[UnreadableImageError]) -> None:
+        """Count images where their batch is taken, not where it is prepared: workers are ahead by some batches."""
+        for error in broken:
+            self.images.broken.note(error)

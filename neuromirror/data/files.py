@@ -2,31 +2,62 @@
 
 from __future__ import annotations
 
+import dataclasses
+import errno
 import os
-from collections.abc import Sequence
+import stat
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO, Protocol
 
 import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from neuromirror.data.broken import FORMATS, UnreadableImageError, reason, shown
 from neuromirror.data.resize import of_image
-from neuromirror.errors import RunError
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
-"""Of what is taken for an image, in small letters; any case will do."""
-
-FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF")
-"""What a file may be, whatever its suffix says."""
+SUFFIXES = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".bmp": "BMP", ".webp": "WEBP"}
+"""Of what is taken for an image, in small letters, and the format that each promises; any case will do."""
 
 LOOKED_AT = 100
 """Files whose headers decide whether a set is grey."""
 
 
+class Encoded(Protocol):
+    """Images as files hold them; a source of `neuromirror.data.images.Images`."""
+
+    @property
+    def channels(self) -> int:
+        """1 or 3: what every image is converted to."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def with_channels(self, channels: int) -> Encoded:
+        """Return the same images, converted to so many channels."""
+        ...
+
+    def opened(self, number: int) -> BinaryIO:
+        """Return the bytes of an image's file, to be closed by the caller; raises `OSError` where there are none."""
+        ...
+
+    def where(self, number: int) -> str:
+        """Return where an image is, as messages show it."""
+        ...
+
+    def pixels(self, number: int) -> Tensor:
+        """Return an image: uint8, (channels, rows, columns)."""
+        ...
+
+    def identity(self, number: int) -> bytes:
+        """Return an image's name: the path of its file within the tree."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Files:
-    """Image files of one directory; a source of `neuromirror.data.images.Images`.
+    """Image files of one directory; see `Encoded`.
 
     Attributes
     ----------
@@ -40,18 +71,36 @@ class Files:
 
     root: Path
     names: tuple[str, ...]
-    channels: int
+    channels: int = 3
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def with_channels(self, channels: int) -> Files:
+        """Return the same images, converted to so many channels."""
+        return dataclasses.replace(self, channels=channels)
+
+    def opened(self, number: int) -> BinaryIO:
+        """Return a file, to be closed by the caller."""
+        path = self.root / self.names[number]
+        if not stat.S_ISREG(path.stat().st_mode):  # to open a pipe would wait for one who writes
+            raise OSError(errno.EINVAL, "no file that holds anything")
+        return path.open("rb")
+
+    def where(self, number: int) -> str:
+        """Return the path of a file."""
+        return shown(str(self.root / self.names[number]))
 
     def pixels(self, number: int) -> Tensor:
         """Return a file's image: uint8, (channels, rows, columns)."""
-        return decoded(self.root / self.names[number], self.channels)
+        return decoded(self, number)
 
     def identity(self, number: int) -> bytes:
         """Return a file's name."""
         return os.fsencode(self.names[number])
 
 
-def decoded(path: Path, channels: int) -> Tensor:
+def decoded(encoded: Encoded, number: int) -> Tensor:
     """Return the image of a file.
 
     Grey becomes three equal channels where three are wanted, and colour becomes luminance where one is; 16 bits become
@@ -60,10 +109,10 @@ def decoded(path: Path, channels: int) -> Tensor:
 
     Parameters
     ----------
-    path : Path
-        Of one of `FORMATS`, whatever its suffix.
-    channels : int
-        1 or 3.
+    encoded : Encoded
+        Its files are of one of `FORMATS`, whatever their suffixes.
+    number : int
+        Which.
 
     Returns
     -------
@@ -71,31 +120,51 @@ def decoded(path: Path, channels: int) -> Tensor:
 
     Raises
     ------
-    RunError
+    UnreadableImageError
         If it cannot be read, or ends too early.
     """
     try:
-        with Image.open(path, formats=FORMATS) as image:
-            return of_image(_converted(image, "L" if channels == 1 else "RGB"))
+        with encoded.opened(number) as file, Image.open(file, formats=FORMATS) as image:
+            return of_image(converted(image, "L" if encoded.channels == 1 else "RGB"))
     except Exception as error:  # PIL's decoders raise OSError, SyntaxError, ValueError, struct.error and more
-        raise _not_read(path, error) from error
+        raise unreadable(encoded, number, error) from error
 
 
-def are_grey(root: Path, names: Sequence[str]) -> bool:
-    """Tell whether files are grey, 8 bits a pixel: `LOOKED_AT` of them, evenly spaced, or all if there are no more."""
-    chosen = np.unique(np.linspace(0, len(names) - 1, min(LOOKED_AT, len(names)), dtype=int))
-    return all(_mode(root / names[int(number)]) == "L" for number in chosen)
+def unreadable(encoded: Encoded, number: int, error: Exception) -> UnreadableImageError:
+    """Return the error that names an image."""
+    name = shown(os.fsdecode(encoded.identity(number)))
+    return UnreadableImageError(encoded.where(number), reason(error), name)
 
 
-def _mode(path: Path) -> str:
+def are_grey(encoded: Encoded, *, some_may_be_broken: bool = False) -> bool:
+    """Tell whether files are grey, 8 bits a pixel: `LOOKED_AT` of them, evenly spaced, or all if there are no more.
+
+    Raises
+    ------
+    UnreadableImageError
+        If one of them cannot be read, unless some may be broken; then the others decide.
+    """
+    chosen = np.unique(np.linspace(0, len(encoded) - 1, min(LOOKED_AT, len(encoded)), dtype=int))
+    modes = set[str]()
+    for number in chosen.tolist():
+        try:
+            modes.add(_mode(encoded, number))
+        except UnreadableImageError:
+            if not some_may_be_broken:
+                raise
+    return modes == {"L"}
+
+
+def _mode(encoded: Encoded, number: int) -> str:
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        with encoded.opened(number) as file, Image.open(file, formats=FORMATS) as image:
             return image.mode
     except Exception as error:
-        raise _not_read(path, error) from error
+        raise unreadable(encoded, number, error) from error
 
 
-def _converted(image: Image.Image, mode: str) -> Image.Image:
+def converted(image: Image.Image, mode: str) -> Image.Image:
+    """Return an image in mode L or RGB."""
     if image.mode == mode:
         return image
     if image.mode.startswith(("I", "F")):  # PIL would cut them off at 255
@@ -104,10 +173,3 @@ def _converted(image: Image.Image, mode: str) -> Image.Image:
     elif image.mode in ("P", "PA"):  # PIL warns where a palette with transparency is converted in one step
         image = image.convert("RGBA")
     return image.convert(mode)
-
-
-def _not_read(path: Path, error: Exception) -> RunError:
-    why = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
-    if isinstance(error, Image.UnidentifiedImageError):
-        why = f"it is none of {', '.join(FORMATS)}"
-    return RunError(f"{path}: this image cannot be read ({why}). Replace the file, or take it out of the folder.")

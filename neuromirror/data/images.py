@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from neuromirror.data.broken import BrokenImages, UnreadableImageError
 from neuromirror.data.resize import Size, fitted
 
 CACHE_BYTES = 2_000_000_000
@@ -45,13 +46,17 @@ class Images:
         Class of each.
     size : (int, int)
         Rows and columns to which `image` and `batch` resize.
+    broken : BrokenImages, optional
+        Counts images that cannot be read; without it, or if none may be, the first is an error wherever it is read.
 
     Notes
     -----
     A part whose images take less than `CACHE_BYTES` is decoded as a whole when it is first used, and kept.
     """
 
-    def __init__(self, source: Source, members: np.ndarray, labels: Tensor, *, size: Size) -> None:
+    def __init__(
+        self, source: Source, members: np.ndarray, labels: Tensor, *, size: Size, broken: BrokenImages | None = None
+    ) -> None:
         assert len(members) == len(labels), "one label an image"
         self.source = source
         self.members = members
@@ -60,6 +65,8 @@ class Images:
         self.channels = source.channels
         self._whole: Tensor | None = None
         self._resized: np.ndarray = np.empty(0, bool)
+        self.broken = BrokenImages() if broken is None else broken
+        self._not_kept: dict[int, UnreadableImageError] = {}
 
     def __len__(self) -> int:
         return len(self.members)
@@ -83,12 +90,12 @@ class Images:
             If its file cannot be read.
         """
         self._check(index)
-        whole = self.whole()
-        return fitted(self._pixels(index), self.size) if whole is None else whole[index].clone()
+        return self.batch([index])[0]
 
     def original(self, index: int) -> Tensor:
         """Return an image at its own size, from which crops are taken; otherwise as `image`."""
         self._check(index)
+        self._check_kept([index])
         if self._whole is not None and not self._resized[index]:
             return self._whole[index].clone()
         return self._pixels(index)
@@ -98,7 +105,20 @@ class Images:
         whole = self.whole()
         if whole is None:
             return torch.stack([fitted(self._pixels(int(index)), self.size) for index in indices])
+        self._check_kept(indices)
         return whole[torch.as_tensor(indices)]
+
+    def unreadable(self, indices: Sequence[int] | np.ndarray) -> dict[int, UnreadableImageError]:
+        """Return which of some images cannot be read, and why; all are decoded for it, unless they are kept."""
+        found = {}
+        for index in map(int, indices):
+            try:
+                if self._whole is None:
+                    self._pixels(index)
+                self._check_kept([index])
+            except UnreadableImageError as error:
+                found[index] = error
+        return found
 
     def whole(self) -> Tensor | None:
         """Return all images as the one array that is kept, or None where that would be too large."""
@@ -107,7 +127,12 @@ class Images:
             whole = torch.empty(shape, dtype=torch.uint8)
             was_resized = np.empty(len(self), bool)
             for index in range(len(self)):
-                pixels = self._pixels(index)
+                try:
+                    pixels = self._pixels(index)
+                except UnreadableImageError as error:
+                    self.broken.note(error)
+                    self._not_kept[index] = error
+                    continue
                 was_resized[index] = pixels.shape[1:] != self.size
                 whole[index] = fitted(pixels, self.size)
             self._whole, self._resized = whole, was_resized
@@ -115,6 +140,12 @@ class Images:
 
     def _pixels(self, index: int) -> Tensor:
         return self.source.pixels(int(self.members[index]))
+
+    def _check_kept(self, indices: Sequence[int] | np.ndarray) -> None:
+        if self._not_kept:
+            for index in map(int, indices):
+                if index in self._not_kept:
+                    raise self._not_kept[index]
 
     def _check(self, index: int) -> None:
         if not 0 <= index < len(self):

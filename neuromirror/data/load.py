@@ -14,16 +14,16 @@ import numpy as np
 import torch
 
 from neuromirror.data import synthetic
+from neuromirror.data.broken import BrokenImages
 from neuromirror.data.digits import digits
-from neuromirror.data.files import Files, are_grey
-from neuromirror.data.folders import FORMS, NTH_FOR_TESTS, tree_of
+from neuromirror.data.directory import read_directory
+from neuromirror.data.files import are_grey
+from neuromirror.data.folders import NTH_FOR_TESTS
 from neuromirror.data.images import Images, Source
 from neuromirror.data.resize import Size, checked_size
 from neuromirror.data.subsets import divided, most_for_validation
 from neuromirror.data.whole import checked_whole
-from neuromirror.errors import RequestError, suggestion
-
-KNOWN = ("digits", "synthetic")
+from neuromirror.errors import RequestError, RunError
 
 SAMPLED = 2048
 """Images from which mean and standard deviation are taken where a set is too large to be kept in memory."""
@@ -50,6 +50,8 @@ class Data:
     sha256 : str
         Of the images' labels and names, or of their content where they have no names; it does not depend on where a
         folder is.
+    broken : BrokenImages
+        Training images that could not be read, so far.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Data:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     sha256: str
+    broken: BrokenImages
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +74,7 @@ class Wanted:
     train: int | None
     validation: int
     test: int | None
+    broken: BrokenImages
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,9 +85,10 @@ class Part:
     numbers: np.ndarray
     labels: np.ndarray
 
-    def images(self, chosen: np.ndarray, size: Size) -> Images:
+    def images(self, chosen: np.ndarray, size: Size, broken: BrokenImages | None = None) -> Images:
         """Return some of them."""
-        return Images(self.source, self.numbers[chosen], torch.from_numpy(self.labels[chosen]), size=size)
+        labels = torch.from_numpy(self.labels[chosen])
+        return Images(self.source, self.numbers[chosen], labels, size=size, broken=broken)
 
 
 def load_data(
@@ -93,6 +98,7 @@ def load_data(
     train_images: int | None = None,
     validation_images: int = 0,
     test_images: int | None = None,
+    max_broken_images: int = 0,
 ) -> Data:
     """Return a set of images.
 
@@ -101,14 +107,18 @@ def load_data(
     name : str or Path
         ``"digits"``: those of scikit-learn, every fifth of them for tests, or every fourth, third or second where
         that many test images are wanted. ``"synthetic"``: noise in ten classes, or
-        ``"synthetic:1000"`` in a thousand, as many images as are asked for. Or a directory of class folders, as
-        `neuromirror.data.folders` has them; one that is called as a known set is given as ``"./digits"``.
+        ``"synthetic:1000"`` in a thousand, as many images as are asked for. Or a directory: class folders, as
+        `neuromirror.data.folders` has them, or what `neuromirror.data.pack` made of such; one that is called as a known
+        set is given as ``"./digits"``.
     size : (int, int)
         Rows and columns to which all are resized: the shorter side to it, and the rest cut off on both sides.
     train_images, test_images : int, optional
         How many are used; by default all there are, and 1024 and 256 of ``"synthetic"``.
     validation_images : int
         How many of the training images are kept from training.
+    max_broken_images : int
+        How many images that cannot be read are left out of training. Of those for validation and tests none is left
+        out: the error rate would not be what it says.
 
     Returns
     -------
@@ -120,13 +130,14 @@ def load_data(
     RequestError
         If there is no such set, if a directory is none of class folders, or if it has fewer images than are wanted.
     RunError
-        If an image cannot be read.
+        If an image cannot be read, or more than there may be.
     """
     wanted = Wanted(
         size=checked_size(size),
         train=None if train_images is None else checked_whole("train_images", train_images, 1),
         validation=checked_whole("validation_images", validation_images, 0),
         test=None if test_images is None else checked_whole("test_images", test_images, 1),
+        broken=BrokenImages(checked_whole("max_broken_images", max_broken_images, 0)),
     )
     word = os.fspath(name)
     if isinstance(name, str) and (made := re.fullmatch(r"synthetic(?::(.*))?", word, flags=re.DOTALL)):
@@ -148,24 +159,15 @@ def _nth_for_tests(images: int, wanted: int | None) -> int:
 
 
 def _folder(root: Path, wanted: Wanted) -> Data:
-    if not os.path.isdir(root):
-        if os.path.exists(root):
-            raise RequestError(f"{root}: a file, where a directory of class folders was wanted. Expected: {FORMS}.")
-        raise RequestError(
-            f"data '{root}': neither a set that is known ('digits', 'synthetic', 'synthetic:CLASSES') nor a directory. "
-            f"{suggestion(str(root), KNOWN)} A directory has {FORMS}."
-        )
-    tree = tree_of(root)
-    channels = 1 if are_grey(root, [name for name, _ in tree.train]) else 3
+    found = read_directory(root)
+    if found.problems:
+        raise RequestError(found.problems[0])
+    channels = 1 if are_grey(found.train, some_may_be_broken=wanted.broken.limit > 0) else 3
     train, test = (
-        Part(
-            source=Files(root=root, names=tuple(name for name, _ in part), channels=channels),
-            numbers=np.arange(len(part)),
-            labels=np.array([label for _, label in part], dtype=np.int64),
-        )
-        for part in (tree.train, tree.test)
+        Part(source=source.with_channels(channels), numbers=np.arange(len(source)), labels=labels)
+        for source, labels in ((found.train, found.train_labels), (found.test, found.test_labels))
     )
-    return _data(root.resolve().name, tree.classes, _parts(str(root), train, test, wanted))
+    return _data(found.name, found.classes, _parts(str(root), train, test, wanted))
 
 
 def _synthetic(word: str, classes: str | None, wanted: Wanted) -> Data:
@@ -204,7 +206,7 @@ def _parts(name: str, train: Part, test: Part, wanted: Wanted) -> dict[str, Imag
     )
     for_tests, _ = divided(test.labels, len(test.labels) if wanted.test is None else wanted.test, 0)
     return {
-        "train": train.images(for_training, wanted.size),
+        "train": train.images(for_training, wanted.size, wanted.broken),
         "validation": train.images(for_validation, wanted.size),
         "test": test.images(for_tests, wanted.size),
     }
@@ -212,6 +214,8 @@ def _parts(name: str, train: Part, test: Part, wanted: Wanted) -> dict[str, Imag
 
 def _data(name: str, classes: tuple[str, ...], parts: dict[str, Images]) -> Data:
     mean, std = _statistics(parts["train"])
+    broken = parts["train"].broken
+    broken.loaded = dict(broken.found)
     return Data(
         name=name,
         classes=classes,
@@ -222,6 +226,7 @@ def _data(name: str, classes: tuple[str, ...], parts: dict[str, Images]) -> Data
         mean=mean,
         std=std,
         sha256=_digest(classes, parts),
+        broken=broken,
     )
 
 
@@ -230,6 +235,12 @@ def _statistics(images: Images) -> tuple[tuple[float, ...], tuple[float, ...]]:
     indices = np.arange(len(images))
     if images.whole() is None:
         indices = np.unique(np.linspace(0, len(images) - 1, min(SAMPLED, len(images)), dtype=int))
+    if broken := images.unreadable(indices) if images.broken.limit else {}:
+        for error in broken.values():
+            images.broken.note(error)
+        indices = indices[~np.isin(indices, list(broken))]
+        if not len(indices):
+            raise RunError(f"none of the training images can be read. The first: {next(iter(broken.values()))}")
     total = np.zeros(images.channels, np.int64)
     of_squares = np.zeros(images.channels, np.int64)
     for start in range(0, len(indices), 256):

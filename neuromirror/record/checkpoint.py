@@ -8,8 +8,9 @@ from __future__ import annotations
 import io
 import json
 import os
+import time
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,12 @@ from typing import Any
 import numpy as np
 
 from neuromirror.errors import RequestError
+from neuromirror.record.store import RunWriter
+
+CHECKPOINT_S = 10.0
+"""The least time between two checkpoints, in seconds of the clock."""
+CHECKPOINT_SHARE = 0.01
+"""The largest share of a run's time that goes into checkpoints."""
 
 FILE = "checkpoint.npz"
 """Name in a run directory; a run that is complete has none."""
@@ -88,3 +95,41 @@ def discard(folder: Path) -> None:
     """Take the checkpoint of a run directory away."""
     for name in (FILE, f"{FILE}.part"):
         (folder / name).unlink(missing_ok=True)
+
+
+class Checkpoints:
+    """Writes those of one run, so seldom that they take a small share of its time.
+
+    Parameters
+    ----------
+    writer : RunWriter
+        Of the run's record; how far it has come is kept too.
+    """
+
+    def __init__(self, writer: RunWriter) -> None:
+        self._writer = writer
+        self._next_s = time.perf_counter() + CHECKPOINT_S
+
+    def keep(self, moment: Callable[[], Checkpoint], *, now: bool) -> None:
+        """Write the present moment, if one is due or `now` asks for it; without, it may not be asked for at all."""
+        started_s = time.perf_counter()
+        if not (now or started_s >= self._next_s):
+            return
+        found, writer = moment(), self._writer
+        record = {"rows": writer.rows, "parts": writer.parts, "steps": writer.steps}
+        save(writer.path, Checkpoint(facts={**found.facts, **record}, arrays=found.arrays))
+        ended_s = time.perf_counter()
+        self._next_s = ended_s + max(CHECKPOINT_S, (ended_s - started_s) / CHECKPOINT_SHARE)
+
+
+def reopened(folder: Path) -> tuple[RunWriter, Checkpoint | None]:
+    """Go on with the record of a run that was cut short, as it was at its checkpoint; without one, at its beginning.
+
+    Raises
+    ------
+    RequestError
+        If the checkpoint or the record cannot be read.
+    """
+    found = load(folder)
+    facts = {"rows": 0, "parts": {}, "steps": []} if found is None else found.facts
+    return RunWriter.reopen(folder, facts["rows"], parts=facts["parts"], steps=facts["steps"]), found

@@ -15,6 +15,26 @@ except ImportError:  # on Windows, where nothing is held
     fcntl = None
 
 
+_directories: set[int] = set()
+"""The open directories that this process holds."""
+
+
+def _let_go(directory: int) -> None:
+    if directory in _directories:
+        _directories.discard(directory)
+        os.close(directory)
+
+
+def _hold_nothing() -> None:
+    """Let a process that was forked hold nothing: it may live for a while after the one that writes is killed."""
+    for directory in list(_directories):
+        _let_go(directory)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_hold_nothing)
+
+
 class Held:
     """A directory held for writing, until `release`, or until the process ends, however it ends.
 
@@ -38,7 +58,8 @@ class Held:
             self.release = lambda: None
             return
         directory = os.open(path, os.O_RDONLY)
-        self.release = weakref.finalize(self, os.close, directory)
+        _directories.add(directory)
+        self.release = weakref.finalize(self, _let_go, directory)
         try:
             fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

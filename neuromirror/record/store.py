@@ -217,9 +217,15 @@ class RunWriter:
         kept = {key: value for key, value in summary.items() if key not in VOLATILE}
         self._close(complete=True, summary=plain(kept))
 
-    def interrupt(self) -> None:
-        """Close the record of a run that was cut short: what there is stays, ``complete`` stays False."""
-        self._close(complete=False, summary=self.manifest.summary)
+    def interrupt(self, summary: Mapping[str, object] | None = None) -> None:
+        """Close the record of a run that was cut short: what there is stays, ``complete`` stays False.
+
+        Parameters
+        ----------
+        summary : mapping, optional
+            What is added to the summary that the run began with.
+        """
+        self._close(complete=False, summary={**self.manifest.summary, **plain(summary or {})})
 
     def discard(self) -> None:
         """Take the directory away again, and those that were made for it: nothing has been recorded.

@@ -45,6 +45,17 @@ def fitted_to_images(circuit: Circuit, settings: Settings) -> Fitted:
     return Fitted(circuit=circuit.fitted(channels=channels, classes=len(data.classes)), data=data, size=size)
 
 
+def check_images(settings: Settings, data: Data, began_sha256: str | None) -> None:
+    """Refuse images that are not those that a run began with.
+
+    Raises
+    ------
+    RequestError
+    """
+    if data.sha256 != began_sha256:
+        raise RequestError(f"{settings.data}: other images than the run began with. Restore them, or train anew.")
+
+
 def _images(settings: Settings, size: tuple[int, int]) -> Data:
     return load_data(
         settings.data,
@@ -52,6 +63,7 @@ def _images(settings: Settings, size: tuple[int, int]) -> Data:
         train_images=settings.train_images,
         validation_images=settings.validation_images,
         test_images=settings.test_images,
+        max_broken_images=settings.max_broken_images,
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -173,9 +173,7 @@ class Trainer:
     def _learn(self, factor: float) -> None:
         images, labels = self._next()
         total = len(labels)
-        for some, those in zip(
-            images.split(self.training.micro_batch), labels.split(self.training.micro_batch), strict=True
-        ):
+        for some, those in zip(self._micro_batches(images), self._micro_batches(labels), strict=True):
             some, those = self.placed(some), those.to(self.device, non_blocking=True)
             with torch.autocast(self.device.type, dtype=self.autocast, enabled=self.autocast is not None):
                 output = self._module(some)
@@ -190,6 +188,14 @@ class Trainer:
                 "Lower training.rate, or warm up for longer."
             )
         self.updater.step(factor)
+
+    def _micro_batches(self, rows: Tensor) -> Sequence[Tensor]:
+        micro = self.training.micro_batch
+        if len(rows) == self.training.batch:
+            return rows.split(micro)
+        # Images that cannot be read are left out. Even parts leave none with a single image, of which batch norm might
+        # take no variance.
+        return rows.tensor_split(max(1, min(-(-len(rows) // micro), len(rows) // 2)))
 
     def loss(self, output: Tensor, labels: Tensor) -> Tensor:
         """Return the mean over examples of the loss whose gradient is the output error (C.1, or half the square)."""

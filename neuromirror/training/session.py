@@ -52,7 +52,8 @@ class Session:
     ) -> None:
         self.trainer, self.data, self.size, self.settings, self.writer = trainer, data, size, settings, writer
         self.plan: Plan = trainer.network.plan
-        self.rows, self.last = 0, dict[str, Any]()
+        self.rows, self.last, self.broken_told = 0, dict[str, Any](), 0
+        data.broken.begin()
         self.began_s, self.first_step = time.perf_counter(), trainer.step
         self.evaluating_s, self.angles_s = 0.0, 0.0
         self._board: Any = None
@@ -101,12 +102,15 @@ class Session:
     def save(self) -> None:
         """Write a checkpoint."""
         state = {**self.trainer.state(), "rows": self.rows, "last": self.last, "data_sha256": self.data.sha256}
+        state |= {"broken": dict(self.data.broken.found), "broken_told": self.broken_told}
         checkpoint.save(self.writer.path / CHECKPOINTS, self.trainer.step, state)
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
         self.trainer.restore(state)
         self.rows, self.last = state["rows"], state["last"]
+        self.data.broken.begin(state["broken"])
+        self.broken_told = state["broken_told"]
 
     def _is_due(self) -> bool:
         step, length = self.trainer.step, self.trainer.length
@@ -122,7 +126,8 @@ class Session:
         if complete:
             self.writer.finish(self.summary())
         else:
-            self.writer.interrupt()
+            found = list(self.data.broken.found)
+            self.writer.interrupt({"broken_images": found} if found else None)
 
     # ---- what is measured -------------------------------------------------------------------------------------------
 
@@ -150,6 +155,9 @@ class Session:
         if self.settings.delta_images:
             found = self._deltas()
             row["delta_angles_deg"], row["delta_angles_by_example_deg"] = found.vector, found.examples
+        if found := list(self.data.broken.found)[self.broken_told :]:
+            row["broken_images"] = found
+            self.broken_told += len(found)
         trainer.tally = Tally()
         self.writer.metrics(row)
         self._show(row)
@@ -250,6 +258,7 @@ class Session:
             "delta_angles_deg": self.last.get("delta_angles_deg", {}),
             "top1_error_percent": self.last.get("test_error_percent"),
             "validation_error_percent": self.last.get("validation_error_percent"),
+            "broken_images": list(self.data.broken.found),
         }
 
     def _show(self, row: Mapping[str, Any]) -> None:

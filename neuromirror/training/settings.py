@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import types
 from dataclasses import dataclass
-from typing import Any, get_args, get_type_hints
+from typing import Annotated, Any, get_args, get_type_hints
+
+from cyclopts import Parameter
 
 from neuromirror.errors import RequestError
 from neuromirror.options import Whole
@@ -28,6 +30,8 @@ class Settings:
         How many images to test on, a fixed choice; None for all.
     validation_images : int
         Training images that are put aside, and on which every epoch is evaluated instead of on the test images.
+    max_broken_images : int
+        How many training images that cannot be read are left out of their batches before the run stops.
     device : str
         As torch names it; ``auto`` is CUDA where there is some, else the CPU.
     dtype : {"float32", "float64"}
@@ -55,6 +59,7 @@ class Settings:
     train_images: Whole | None = None
     validation_images: Whole = 0
     test_images: Whole | None = None
+    max_broken_images: Annotated[Whole, Parameter(name=["--max-broken-images", "--max-broken"])] = 0
     device: str = "auto"
     dtype: str = "float32"
     bf16: bool = False
@@ -83,7 +88,7 @@ class Settings:
             raise RequestError("--bf16: weights are float32 there, not float64. Leave one of the two out.")
         if self.delta_images == 1:
             raise RequestError("--delta-images 1: batch norm takes 2 or more. Take 0 to measure no δ angles.")
-        least = {"workers": 0, "validation_images": 0, "delta_images": 0, "checkpoint_s": 0}
+        least = {"workers": 0, "max_broken_images": 0, "validation_images": 0, "delta_images": 0, "checkpoint_s": 0}
         least |= {name: 1 for name in ("train_images", "test_images", "checkpoint_steps")}
         for name, low in least.items():
             value = getattr(self, name)

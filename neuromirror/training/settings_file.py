@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from neuromirror.errors import RequestError
+from neuromirror.record import open_run
 from neuromirror.record.rows import parse_json, quoted
 from neuromirror.training.settings import Settings, is_of, kinds, said
 
@@ -19,6 +20,18 @@ _REMEDY = "Give --resume a directory that 'neuromirror train' wrote."
 def to_json(settings: Settings) -> str:
     """Return settings as indented JSON."""
     return json.dumps(dataclasses.asdict(settings), indent=2, ensure_ascii=False) + "\n"
+
+
+def backend_of(folder: Path) -> str:
+    """Return the backend of a training run.
+
+    Raises
+    ------
+    RequestError
+        If the directory is none of a training run.
+    """
+    read_settings(folder)
+    return open_run(folder).manifest.backend
 
 
 def read_settings(folder: Path) -> Settings:

@@ -6,23 +6,24 @@ Turns awake and asleep alternate; see `neuromirror.training.spiking_schedule`. S
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from neuromirror.backends.base import Options, load_backend
+from neuromirror.begun import check_circuit, check_incomplete, check_resumable
 from neuromirror.circuit.circuit import Circuit
 from neuromirror.circuit.load import load
 from neuromirror.circuit.protocol import Training
 from neuromirror.errors import RequestError
 from neuromirror.plan import Plan
+from neuromirror.record.checkpoint import reopened
 from neuromirror.record.store import RunWriter, check_free
 from neuromirror.result import Run, open_run
-from neuromirror.simulation import manifest_of, run_folders
-from neuromirror.training.images import Fitted, fitted_to_images
+from neuromirror.simulation import Progress, carry_out, manifest_of, run_folders, versions_of
+from neuromirror.training.images import Fitted, check_images, fitted_to_images
 from neuromirror.training.settings import Settings
-from neuromirror.training.settings_file import FILE, to_json
+from neuromirror.training.settings_file import FILE, read_settings, to_json
 from neuromirror.training.spiking_record import SpikingRecorder, entries
 from neuromirror.training.spiking_roles import SpikingRoles, spiking_roles_of
 from neuromirror.training.spiking_schedule import Stretch, labels_of, planned, scheduled, stretches
@@ -38,10 +39,12 @@ OF_TORCH = (
     "checkpoint_steps",
     "delta_images",
     "tensorboard",
+    "max_broken_images",
 )
 """Settings that spiking cells have no use for."""
 
-Progress = Callable[[float, float], None]
+LIBRARIES = ("torch", "torchvision")
+"""What makes the images, besides the simulator."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,9 +70,20 @@ class SpikingTraining:
         """Return the plan of one run."""
         return planned(self.scheduled, self.fitted.data, self.phases, seed)
 
+    def options(self, target: str) -> Options:
+        """Return how it is simulated: with a snapshot at the end of every phase, and the spikes of the output."""
+        return Options(target=target, points=len(self.phases), population=self.roles.output)
 
-def spiking_training(circuit: Circuit | str | Path, settings: Settings) -> SpikingTraining:
+
+def spiking_training(circuit: Circuit | str | Path, settings: Settings, *, overlaid: bool = False) -> SpikingTraining:
     """Prepare a circuit for training in spikes.
+
+    Parameters
+    ----------
+    circuit : Circuit, str or Path
+    settings : Settings
+    overlaid : bool
+        Whether the circuit is that of the method already.
 
     Raises
     ------
@@ -85,7 +99,7 @@ def spiking_training(circuit: Circuit | str | Path, settings: Settings) -> Spiki
             raise RequestError(f"--{option}: an option of networks of torch. Leave it out with --backend brian2.")
     circuit = circuit if isinstance(circuit, Circuit) else load(circuit)
     circuit.check()
-    if settings.method is not None:
+    if settings.method is not None and not overlaid:
         circuit = circuit.method(settings.method)
     roles = spiking_roles_of(circuit)
     fitted = fitted_to_images(circuit, settings)
@@ -114,7 +128,7 @@ def train_spiking_seeds(
     folders = run_folders(f"{training.fitted.circuit.name}-{training.fitted.data.name}-brian2", list(seeds_), out)
     for folder in folders:
         check_free(folder)
-    options = Options(target=target, points=len(training.phases), population=training.roles.output)
+    options = training.options(target)
     simulator = load_backend("brian2")
     target = simulator.target(plans, options)
     announce(f"{said_of(training)}; brian2 ({target}), {len(plans)} seed{'' if len(plans) == 1 else 's'}")
@@ -129,17 +143,49 @@ def train_spiking_seeds(
         )
         for index, (plan, folder) in enumerate(zip(plans, folders, strict=True))
     ]
-    started = time.perf_counter()
-    try:
-        simulator.run(plans, list(recorders), options)
-    finally:
-        wall_s = (time.perf_counter() - started) / len(plans)
-        for recorder in recorders:
-            recorder.close(wall_s)
+    carry_out(simulator, plans, recorders, options, announce)
     runs = [open_run(folder) for folder in folders]
     for run in runs if figures else ():
         run.save_figures()
     return runs
+
+
+def resume_spiking(
+    folder: Path | str,
+    *,
+    figures: bool = True,
+    announce: Callable[[str], None] = lambda _: None,
+    progress: Progress = lambda done, total: None,
+) -> Run:
+    """Go on with a run that was cut short, to the same end that it would have had; see `neuromirror.resume`.
+
+    Raises
+    ------
+    RequestError
+        If it is none of training, is complete, or its circuit, its images or a version have changed.
+    UnsupportedError
+        If its target keeps no state that it could go on from.
+    """
+    folder = Path(folder)
+    settings, manifest = read_settings(folder), open_run(folder).manifest
+    check_incomplete(folder, manifest, "Train again")
+    check_resumable(folder, manifest, *LIBRARIES)
+    training = spiking_training(load(folder / "circuit.toml"), settings, overlaid=True)
+    check_images(settings, training.fitted.data, manifest.summary.get("data_sha256"))
+    check_circuit(folder, training.fitted.circuit, manifest)
+    plan, (writer, found) = training.plan(manifest.seed), reopened(folder)
+    total_s = plan.phases[-1].stop_s
+    recorder = _recorder(training, plan, writer, settings, lambda done_s: progress(done_s, total_s))
+    if found is not None:
+        recorder.restore(found)
+    reached_s = 0.0 if recorder.last is None else recorder.last.t_s
+    announce(f"{folder}: goes on after {reached_s:g} of {total_s:g} s")
+    assert manifest.target is not None
+    carry_out(load_backend("brian2"), [plan], [recorder], training.options(manifest.target), announce)
+    run = open_run(folder)
+    if figures:
+        run.save_figures()
+    return run
 
 
 def said_of(training: SpikingTraining) -> str:
@@ -162,8 +208,9 @@ def _writer(training: SpikingTraining, plan: Plan, settings: Settings, folder: P
     learned = {one.name for phase in plan.phases for one in plan.modes[phase.mode].learners}
     phases = entries(plan, training.phases, training.roles.engaged)
     manifest = manifest_of(own, backend="brian2", target=target, phases=phases, learned=learned)
-    data = training.fitted.data
-    manifest = dataclasses.replace(manifest, summary={"data": data.name, "data_sha256": data.sha256})
+    data, versions = training.fitted.data, versions_of("brian2", *LIBRARIES)
+    summary = {"data": data.name, "data_sha256": data.sha256}
+    manifest = dataclasses.replace(manifest, versions=versions, summary=summary)
     files = training.fitted.circuit.to_files("circuit")
     text = files.pop("circuit.toml").decode()
     return RunWriter.create(folder, manifest, text, {**files, FILE: to_json(settings).encode()})

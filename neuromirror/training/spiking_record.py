@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -10,13 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuromirror.backends.base import Snapshot
+from neuromirror.backends.base import Snapshot, State
 from neuromirror.circuit.turns import takes_turns
 from neuromirror.errors import DivergenceError
 from neuromirror.plan import FloatArray, Plan
+from neuromirror.record import checkpoint
+from neuromirror.record.checkpoint import Checkpoint, Checkpoints
 from neuromirror.record.manifest import PhaseEntry
 from neuromirror.record.store import RunWriter
-from neuromirror.recorder import alignment_of
+from neuromirror.recorder import alignment_of, left_behind, lost_of, reached_end, write_arrays
 from neuromirror.training.spiking_schedule import Stretch
 
 
@@ -38,6 +40,14 @@ class SpikingRecorder:
         What of the summary is known before.
     progress_to : callable
         Takes the simulated time done, in seconds.
+    last : Snapshot or None
+        That of the newest row.
+    worst_deg : dict of str to float
+        The largest angle of every B to its Wᵀ, after any turn awake so far, in degrees.
+    errors_percent : dict of str to float
+        The newest error on the images of each part.
+    begun : State or None
+        What the backend goes on from; None at the beginning of a run.
     """
 
     plan: Plan
@@ -46,13 +56,16 @@ class SpikingRecorder:
     labels: NDArray[np.int64]
     output: str
     about: dict[str, Any]
-    progress_to: Any
-    rows: list[dict[str, Any]] = field(default_factory=list)
+    progress_to: Callable[[float], None]
     last: Snapshot | None = None
+    worst_deg: dict[str, float] = field(default_factory=dict)
+    errors_percent: dict[str, float] = field(default_factory=dict)
+    begun: State | None = None
 
     def __post_init__(self) -> None:
         self._counts = np.zeros((len(self.labels), self.plan.sizes[self.output]))
-        self._pending: list[tuple[dict[str, Any], int | None]] = []
+        self._checkpoints = Checkpoints(self.writer)
+        self._learned_before = 0  # images that were learned from before the run was gone on with
 
     @cached_property
     def _windows(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -90,7 +103,6 @@ class SpikingRecorder:
         image = np.searchsorted(starts, ticks, side="right") - 1
         inside = (image >= 0) & (ticks < stops[image])
         np.add.at(self._counts, (image[inside], cells[inside]), 1.0)
-        self._flush()
 
     def snapshot(self, snapshot: Snapshot, *, keep_arrays: bool) -> None:
         """Add a row at the end of each phase, with the error of the images that it showed.
@@ -103,93 +115,115 @@ class SpikingRecorder:
         if not keep_arrays:
             return
         self.last, stretch = snapshot, self.phases[snapshot.phase]
+        aligned = alignment_of(self.plan, snapshot.arrays)
         row: dict[str, Any] = {
             "phase": int(snapshot.phase >= self._alone > 0),
             "mode": stretch.mode,
             "examples": snapshot.examples,
             "t_s": round(snapshot.t_s, 9),
             "epoch": stretch.epoch,
-            **alignment_of(self.plan, snapshot.arrays),
+            **aligned,
             **snapshot.more,
         }
-        self._pending.append((row, snapshot.phase if stretch.part is not None and snapshot.examples else None))
+        if stretch.part is not None and snapshot.examples:
+            row[f"{stretch.part}_error_percent"] = self.errors_percent[stretch.part] = self._error_percent(snapshot)
+        if stretch.mode not in self._asleep:
+            self.worst_deg |= {
+                name: max(self.worst_deg.get(name, deg), deg) for name, deg in aligned["angles_deg"].items()
+            }
+        self.writer.metrics(row)
         alone_ends = snapshot.phase + 1 == self._alone
         if not snapshot.examples or alone_ends or stretch.part in ("validation", "test"):
-            self.write_arrays(snapshot)
-        lost = next((n for n, array in sorted(snapshot.arrays.items()) if not np.isfinite(array).all()), None)
-        if lost is not None:
-            self._flush()
+            write_arrays(self.plan, self.writer, snapshot)
+        if (lost := lost_of(snapshot.arrays)) is not None:
             raise DivergenceError(
                 f"{lost} is no longer finite after {snapshot.t_s:g} s. Lower the rate of the rule that teaches it."
             )
 
-    def _flush(self) -> None:
-        """Write the rows whose spikes have all been counted: spikes come in parts, and up to a moment that is later."""
-        for row, phase in self._pending:
-            if phase is not None:
-                row[f"{self.phases[phase].part}_error_percent"] = self._error_percent(phase)
-            self.rows.append(row)
-            self.writer.metrics(row)
-        self._pending = []
-
-    def _error_percent(self, phase: int) -> float:
-        here = slice(self._first_shown[phase], self._first_shown[phase + 1])
+    def _error_percent(self, snapshot: Snapshot) -> float:
+        """Return the error of the images of the phase that has ended: their spikes came before the snapshot."""
+        here = slice(self._first_shown[snapshot.phase], self._first_shown[snapshot.phase + 1])
         return error_percent(self.plan.coding.values(self._counts[here]), self.labels[here])
-
-    def write_arrays(self, snapshot: Snapshot) -> None:
-        """Write all weights, those of the feedback path apart."""
-        described = self.plan.description
-        back = {n for n, p in described.projections.items() if described.populations[p.target].path == "feedback"}
-        forward = {name: array for name, array in snapshot.arrays.items() if name not in back}
-        self.writer.weights(
-            snapshot.examples, forward, {name: array for name, array in snapshot.arrays.items() if name in back}
-        )
 
     def progress(self, done_s: float) -> None:
         """Pass on how far the run is."""
         self.progress_to(done_s)
 
+    # ---- what a run goes on from -------------------------------------------------------------------------------------
+
+    def keep(self, state: Callable[[], State], *, now: bool) -> None:
+        """Write a checkpoint, if one is due or asked for."""
+        if self.last is not None:
+            self._checkpoints.keep(lambda: self._moment(state()), now=now)
+
+    def _moment(self, backend: State) -> Checkpoint:
+        assert self.last is not None
+        facts = {
+            "worst_deg": self.worst_deg,
+            "errors_percent": self.errors_percent,
+            "last": {"phase": self.last.phase, "examples": self.last.examples, "t_s": self.last.t_s},
+        }
+        arrays = {f"backend/{name}": array for name, array in backend.items()}
+        arrays |= {f"last/{name}": array for name, array in self.last.arrays.items()}
+        return Checkpoint(facts=facts, arrays={**arrays, "counts": self._counts})
+
+    def restore(self, found: Checkpoint) -> None:
+        """Go on from a checkpoint."""
+        self.worst_deg, self.errors_percent = dict(found.facts["worst_deg"]), dict(found.facts["errors_percent"])
+        self.last = Snapshot(**found.facts["last"], arrays=found.part("last"))
+        self._counts = found.arrays["counts"]
+        self._learned_before = self._learned(self.last)
+        self.begun = found.part("backend")
+
+    # ---- how it ends -------------------------------------------------------------------------------------------------
+
     @property
     def complete(self) -> bool:
         """Whether the run has reached its end."""
-        return self.last is not None and self.last.t_s >= self.plan.phases[-1].stop_s - 1e-9
+        return reached_end(self.plan, self.last)
+
+    def left(self) -> str:
+        """Say what an interrupted run leaves behind."""
+        return left_behind(self.plan, self.writer, self.last, "train")
 
     def close(self, wall_s: float) -> None:
-        """Close the record: as complete, as cut short, or not at all where nothing was recorded."""
+        """Close the record: as complete, as cut short with the last state, or not at all where nothing was recorded."""
         if self.last is None:
             self.writer.discard()
             return
-        self._flush()
-        shown = sum(stretch.examples for stretch in self.phases if stretch.part == "train")
-        self.writer.timings({"wall_s": wall_s, "images_per_s": shown / max(wall_s, 1e-9)})
+        learned = self._learned(self.last) - self._learned_before
+        self.writer.timings({"wall_s": wall_s, "images_per_s": learned / max(wall_s, 1e-9)})
         if self.complete:
             self.writer.finish(self.summary())
+            checkpoint.discard(self.writer.path)
         else:
+            write_arrays(self.plan, self.writer, self.last)
             self.writer.interrupt()
+
+    def _learned(self, snapshot: Snapshot) -> int:
+        """Return how many images have been learned from at the end of a phase, or at the beginning of the run."""
+        done = self.phases[: snapshot.phase + 1] if snapshot.examples else ()
+        return sum(stretch.examples for stretch in done if stretch.part == "train")
 
     def summary(self) -> dict[str, Any]:
         """Return what ``--json`` prints of a run; ``worst`` angles are those after any turn of mirroring or learning.
 
         Angles count from where the circuit begins to learn its task.
         """
-        learned = [row for row in self.rows if row["mode"] not in self._asleep]
-        last = self.rows[-1]
-        errors = {part: [row[f"{part}_error_percent"] for row in self.rows if f"{part}_error_percent" in row]
-                  for part in ("validation", "test")}  # fmt: skip
-        shown = sum(stretch.examples for stretch in self.phases if stretch.part == "train")
+        last = self.last
+        assert last is not None
+        aligned = alignment_of(self.plan, last.arrays)
         return {
             **self.about,
-            "epochs": last["epoch"],
-            "steps": shown,
-            "examples": last["examples"],
+            "epochs": self.phases[last.phase].epoch,
+            "steps": self._learned(last),
+            "examples": last.examples,
             "simulated_s": self.plan.phases[-1].stop_s,
-            "matrix_angles_deg": last["angles_deg"],
-            "matrix_angles_worst_deg": {
-                name: max((row["angles_deg"][name] for row in learned), default=None) for name in last["angles_deg"]
-            },
-            "gain": last["gain"],
-            "top1_error_percent": errors["test"][-1] if errors["test"] else None,
-            "validation_error_percent": errors["validation"][-1] if errors["validation"] else None,
+            "matrix_angles_deg": aligned["angles_deg"],
+            "matrix_angles_worst_deg": {name: self.worst_deg.get(name) for name in aligned["angles_deg"]},
+            "gain": aligned["gain"],
+            "top1_error_percent": self.errors_percent.get("test"),
+            "validation_error_percent": self.errors_percent.get("validation"),
         }
 
 

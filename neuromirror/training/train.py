@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ import torch
 
 from neuromirror import seeds
 from neuromirror.backends.torch.network import Network
+from neuromirror.begun import check_circuit, check_incomplete
 from neuromirror.circuit.circuit import Circuit
 from neuromirror.circuit.load import load
 from neuromirror.circuit.protocol import Training
@@ -23,10 +23,10 @@ from neuromirror.plan import Plan
 from neuromirror.record.manifest import Manifest
 from neuromirror.record.store import RunWriter, check_free
 from neuromirror.result import Run, open_run
-from neuromirror.simulation import manifest_of, run_folders
+from neuromirror.simulation import manifest_of, run_folders, versions_of
 from neuromirror.training import checkpoint
 from neuromirror.training.device import DTYPES, device_of
-from neuromirror.training.images import Fitted, fitted_to_images
+from neuromirror.training.images import Fitted, check_images, fitted_to_images
 from neuromirror.training.loop import Trainer
 from neuromirror.training.mirroring import predicted_angle_deg
 from neuromirror.training.roles import roles_of
@@ -182,8 +182,7 @@ def resume(
     """
     folder = Path(folder)
     read_settings(folder)  # which says what is wrong with a directory of another command
-    if open_run(folder).manifest.complete:
-        raise RequestError(f"{folder}: this run is complete. Train again with another --out for more.")
+    check_incomplete(folder, open_run(folder).manifest, "Train again")
     manifest, settings, prepared, state = _begun(folder)
     with deterministic():
         trainer = prepared.trainer(manifest.seed, settings)
@@ -284,7 +283,7 @@ def _begin(prepared: Prepared, trainer: Trainer, settings: Settings, folder: Pat
     learned = {*roles.forward, *roles.kolen_pollack, *(one.name for mode in roles.mirrors for one in mode.learners)}
     target = f"{trainer.device}, {settings.dtype}"
     manifest = manifest_of(plan, backend="torch", target=target, phases=phases_of(trainer), learned=learned)
-    versions = {**manifest.versions, "torchvision": importlib.import_module("torchvision").__version__}
+    versions = versions_of("torch", "torchvision")
     files = prepared.circuit.to_files("circuit")
     text = files.pop("circuit.toml").decode()
     summary = {"data": prepared.data.name, "data_sha256": prepared.data.sha256}
@@ -297,18 +296,16 @@ def _begun(folder: Path) -> tuple[Manifest, Settings, Prepared, dict[str, Any] |
     """Return what a run began with, checked, and its newest checkpoint."""
     settings, manifest = read_settings(folder), open_run(folder).manifest
     if manifest.backend != "torch":
-        message = f"training in spikes ({manifest.backend}) cannot be gone on with, and tests itself. Train anew."
-        raise RequestError(f"{folder}: {message}")
+        raise RequestError(
+            f"{folder}: cells of {manifest.backend} are tested as they learn. Their errors are in its metrics.jsonl; "
+            "go on with it by neuromirror train --resume, without --evaluate."
+        )
     prepared = prepare(load(folder / "circuit.toml"), settings, overlaid=True)
-    if (prepared.circuit.sha256, prepared.circuit.protocol_sha256) != (
-        manifest.circuit_sha256,
-        manifest.protocol_sha256,
-    ):
-        raise RequestError(f"{folder}/circuit.toml: another circuit than the run began with. Restore the file.")
-    state, found = checkpoint.newest(folder / CHECKPOINTS), prepared.data.sha256
-    began = manifest.summary.get("data_sha256", found if state is None else state["data_sha256"])
-    if began != found:
-        raise RequestError(f"{settings.data}: other images than the run began with. Restore them, or train anew.")
+    check_circuit(folder, prepared.circuit, manifest)
+    state, began = checkpoint.newest(folder / CHECKPOINTS), manifest.summary.get("data_sha256")
+    if began is None:
+        began = prepared.data.sha256 if state is None else state["data_sha256"]
+    check_images(settings, prepared.data, began)
     return manifest, settings, prepared, state
 
 

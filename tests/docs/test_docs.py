@@ -301,8 +301,11 @@ def test_every_command_and_option_is_described() -> None:
             assert f"`{name}`" in prose(DOCS / "command-line.md")
             continue
         assert name in written, f"command-line.md has no heading for '{name}'"
-        for option in (option for one in cli.app[name].assemble_argument_collection() for option in one.names):
-            assert not option.startswith("-") or f"`{option}" in written[name] or option == "--set", (name, option)
+        for part in [part for part in cli.app[name] if not part.startswith("-")] or [""]:
+            assert f"`neuromirror {name} {part}" in written[name] or not part, (name, part)
+            app = cli.app[name][part] if part else cli.app[name]
+            for option in (option for one in app.assemble_argument_collection() for option in one.names):
+                assert not option.startswith("-") or f"`{option}" in written[name] or option == "--set", (name, option)
 
 
 def test_every_rule_is_described_with_its_equation() -> None:

@@ -30,7 +30,10 @@ def test_an_experiment_states_its_claim(name: str) -> None:
     assert len(re.findall(r"\d", expected)) >= 10, f"{name} does not say what is to be expected"
 
 
-@pytest.mark.parametrize("name", EXPERIMENTS)
+LONGEST = {"figure3": pytest.mark.slow}  # what it shares with figure 2 is tested by that
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=LONGEST.get(name, ())) for name in EXPERIMENTS])
 def test_an_experiment_runs(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     importlib.import_module(f"experiments.{name}").main(["--quick"])
     printed = capsys.readouterr().out

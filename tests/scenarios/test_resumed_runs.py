@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import random
-import re
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,9 +15,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cut_short import assert_same, at_boundary, kill_until_complete, record_of
 
 import neuromirror as nm
-from neuromirror import recorder
 from neuromirror.backends.base import Options, Snapshot, load_backend
 from neuromirror.backends.brian2 import here
 from neuromirror.backends.brian2.here import RunHere
@@ -31,7 +28,6 @@ from neuromirror.record import checkpoint, parts
 from neuromirror.record.lock import Held
 from neuromirror.recorder import RunRecorder
 
-ROOT = Path(__file__).resolve().parents[2]
 CHANGES = [
     'schedule=[{mode="mirror", duration="200 ms"}, {mode="engaged", duration="200 ms"}, {mode="mirror", examples=40}]',
     'projections.x0.delay="5 ms"',  # spikes are under way
@@ -40,25 +36,6 @@ CHANGES = [
 ]
 SHORT_PARTS = 20
 """Spikes to a part, so that a run has several."""
-
-
-def record_of(folder: Path) -> dict[str, bytes]:
-    """Return all that two identical runs have in common: every file, but for dates and times of the clock."""
-    found = {}
-    for path in sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "timings.json"):
-        content = path.read_bytes()
-        if path.name == "manifest.json":
-            manifest = json.loads(content)
-            del manifest["invocation"]
-            content = json.dumps(manifest).encode()
-        found[path.relative_to(folder).as_posix()] = content
-    return found
-
-
-def assert_same(folder: Path, other: Path) -> None:
-    found, expected = record_of(folder), record_of(other)
-    assert set(found) == set(expected)
-    assert [name for name in found if found[name] != expected[name]] == []
 
 
 @pytest.fixture(autouse=True)
@@ -90,19 +67,6 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patched.setattr(parts, "PART_SPIKES", SHORT_PARTS)
         begin(folder)
     return folder
-
-
-def at_boundary(number: int, act: Callable[[], None]) -> Callable[[RunHere], None]:
-    """Return what happens at a boundary, and besides at one of them, counted from 1."""
-    left, before = [number], RunHere._at_boundary
-
-    def acting(self: RunHere) -> None:
-        left[0] -= 1
-        if left[0] == 0:
-            act()
-        before(self)
-
-    return acting
 
 
 def cut(
@@ -219,7 +183,7 @@ def test_a_run_that_is_cut_short_again_and_again_comes_to_the_same_end(
     whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The checkpoint that it goes on from may be older than what has been recorded."""
-    monkeypatch.setattr(recorder, "CHECKPOINT_S", 0.0)
+    monkeypatch.setattr(checkpoint, "CHECKPOINT_S", 0.0)
     cut(tmp_path / "run", 40, lambda: signal.raise_signal(signal.SIGINT))
     old = (tmp_path / "run" / checkpoint.FILE).read_bytes()
     for boundary in (30, 60):
@@ -288,9 +252,9 @@ def test_checkpoints_cost_a_small_share_of_the_time(tmp_path: Path, monkeypatch:
         written[0] += 1
         now_s[0] += 1.0
 
-    monkeypatch.setattr(recorder, "CHECKPOINT_S", 0.0)
+    monkeypatch.setattr(checkpoint, "CHECKPOINT_S", 0.0)
     monkeypatch.setattr(checkpoint, "save", save)
-    monkeypatch.setattr(recorder, "time", SimpleNamespace(perf_counter=lambda: now_s[0]))
+    monkeypatch.setattr(checkpoint, "time", SimpleNamespace(perf_counter=lambda: now_s[0]))
     before = RunHere._at_boundary
 
     def pass_time(self: RunHere) -> None:
@@ -303,8 +267,8 @@ def test_checkpoints_cost_a_small_share_of_the_time(tmp_path: Path, monkeypatch:
 
 
 LIFE = (
-    "import sys; from neuromirror import recorder; from neuromirror.record import parts;"
-    f"recorder.CHECKPOINT_S = 0.05; recorder.CHECKPOINT_SHARE = 1.0; parts.PART_SPIKES = {SHORT_PARTS};"
+    "from neuromirror.record import checkpoint, parts;"
+    f"checkpoint.CHECKPOINT_S = 0.05; checkpoint.CHECKPOINT_SHARE = 1.0; parts.PART_SPIKES = {SHORT_PARTS};"
     "from neuromirror.cli import main; main()"
 )
 """The command, with checkpoints that come often."""
@@ -313,44 +277,16 @@ LIFE = (
 @pytest.mark.slow
 @pytest.mark.parametrize(("target", "phase"), [("numpy", "2400 ms"), ("cython", "9600 ms")])
 def test_a_command_killed_at_random_times_comes_to_the_same_end(target: str, phase: str, tmp_path: Path) -> None:
-    """By SIGKILL, SIGTERM and SIGINT in turn, up to half of the whole's time after it begins to record or goes on."""
+    """By SIGKILL, SIGTERM and SIGINT in turn, while it records."""
     longer = nm.load("figure1", [change.replace("200 ms", phase) for change in CHANGES])
     begin(tmp_path / "short", target)  # compiles what the others find compiled
-    began_s = time.monotonic()
-    nm.run(longer, seed=3, target=target, out=tmp_path / "whole", figures=False)
-    longest_s = (time.monotonic() - began_s) / 2
+    whole = nm.run(longer, seed=3, target=target, out=tmp_path / "whole", figures=False)
     longer.save(tmp_path / "net.toml")
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    folder, chance, kills, reached_s = tmp_path / "run", random.Random(0), 0, [0.0]
-    command = ["net.toml", "--seed", "3", "--target", target, "--out", "run"]
-    while kills == 0 or not nm.open_run(folder).manifest.complete:
-        running = subprocess.Popen([sys.executable, "-c", LIFE, "run", "--no-figures", *command], cwd=tmp_path,
-                                   env=environment, stderr=subprocess.PIPE, text=True, preexec_fn=heed)  # fmt: skip
-        before = file_time(folder / "metrics.jsonl")
-        while running.poll() is None and file_time(folder / "metrics.jsonl") == before:
-            time.sleep(0.01)
-        stop = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)[kills % 3]
-        if kills < 8:
-            time.sleep(chance.uniform(0, longest_s))
-            running.send_signal(stop)
-        _, said = running.communicate(timeout=300)
-        # A signal that comes while modules are loaded, or at the end, ends the command as it would any program.
-        assert running.returncode in (0, 130, -stop), said
-        reached_s += [float(found[1]) for found in re.finditer(r"goes on after (\S+) of", said)]
-        kills, command = kills + 1, ["--resume", "run"]
-    assert reached_s == sorted(reached_s)
-    assert len(set(reached_s)) > 2
-    checkpoint.discard(folder)  # left where it was killed between its last two steps
+    command = ["run", "--no-figures", "net.toml", "--seed", "3", "--target", target, "--out", "run"]
+    again = ["run", "--no-figures", "--resume", "run"]
+    folder = tmp_path / "run"
+    kill_until_complete(LIFE, command, again=again, folder=folder, rows=len(whole.metrics()))
     assert_same(folder, tmp_path / "whole")
-
-
-def heed() -> None:
-    """Let Ctrl-C interrupt a process."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def file_time(path: Path) -> int:
-    return path.stat().st_mtime_ns if path.exists() else 0
 
 
 @pytest.mark.slow
@@ -473,3 +409,23 @@ def test_run_needs_a_circuit_or_a_run(capsys: pytest.CaptureFixture[str]) -> Non
         main(["run"])
     assert stopped.value.code == 2
     assert "name a circuit, such as figure1, or a run to go on with: --resume DIR" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forked processes")
+def test_a_forked_process_holds_nothing(tmp_path: Path) -> None:
+    """Workers that load images outlive a process that is killed, for a moment; its run can go on at once."""
+    reading, writing = os.pipe()
+    begun, begins = os.pipe()
+    held = Held(tmp_path)
+    if (child := os.fork()) == 0:
+        os.close(writing)
+        os.write(begins, b".")
+        os.read(reading, 1)  # until the parent lets go
+        os._exit(0)
+    os.read(begun, 1)
+    with pytest.raises(RequestError, match="another process"):
+        Held(tmp_path)
+    held.release()
+    Held(tmp_path).release()
+    os.close(writing)
+    os.waitpid(child, 0)

@@ -85,7 +85,7 @@ def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert found["matrix_angles_deg"] == pytest.approx({"B2": 0, "B3": 0, "B4": 0}, abs=1e-5)
     assert "10 images to learn from" in call("--dry-run")[1]
     for more, says in (
-        (["--resume", str(tmp_path / "run")], "cannot be gone on with"),
+        (["--resume", str(tmp_path / "run")], "a run goes on as it was begun"),
         (["--bf16"], "an option of networks of torch"),
         (["--target", "cuda"], "brian2 has numpy, cython, cpp_standalone"),
     ):

@@ -81,10 +81,36 @@ def test_check_prints_size_hashes_and_backends(call: Call, folder: Path) -> None
         "forward   8 parameters, 1 weighted array\n"
         f"circuit   {circuit.sha256}\n"
         f"protocol  {circuit.protocol_sha256}\n"
-        "runs on   brian2, brian2-rate, reference, torch\n",
+        "runs on   brian2, brian2-rate, reference, torch\n"
+        "trains on no backend\n"
+        "  not brian2, training.batch: spiking cells learn after every image. Set training.batch = 1. And 4 more.\n"
+        "  not torch, code.kind: training has no code 'baseline' (it has: zero_mean). 'neuromirror run --backend "
+        "brian2' has it. And 1 more.\n",
         "",
     )
     assert contents(folder) == {}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("digits_narrow",), "trains on brian2\n  not torch, code.kind: training has no code 'baseline' .*\n$"),
+        (("digits_narrow", "--method", "bp"), "trains on brian2\n  not torch, code.kind: .*\n$"),
+        (("resnet20",), "trains on torch\n  not brian2, code.kind: backend 'brian2' has no code 'zero_mean' .*\n$"),
+        (
+            ("digits_narrow", "--set", "training.mirror_examples="),
+            "trains on no backend\n  not brian2, training.mirror_examples: how long each mirror mode lasts is not said"
+            ".* such as 400\\.\n  not torch, .*\n$",
+        ),
+        (("digits_narrow", "--set", "modes.engaged.compare="), r"runs on   .*\n$"),
+    ],
+)
+def test_check_says_on_what_a_circuit_trains_and_why_not_on_the_rest(
+    arguments: tuple[str, ...], says: str, call: Call
+) -> None:
+    outcome = call("check", *arguments)
+    assert outcome.code == 0, outcome.err
+    assert re.search(says, outcome.out), outcome.out
 
 
 def test_check_reads_a_file_and_its_changes(call: Call, folder: Path) -> None:
