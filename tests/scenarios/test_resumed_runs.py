@@ -372,6 +372,17 @@ def test_a_damaged_run_says_what_is_wrong(file: str, content: bytes, says: str, 
         nm.resume(folder)
 
 
+@pytest.mark.parametrize("lost", ["spikes", "weights/0000000000"])
+def test_what_was_written_must_still_be_there(lost: str, left: Path, tmp_path: Path) -> None:
+    folder = changed(tmp_path / "run", left)
+    before = record_of(folder)
+    shutil.move(folder / lost, tmp_path / "lost")
+    with pytest.raises(RequestError, match=f"{lost}.* is missing, which was written. Restore it, or start"):
+        nm.resume(folder)
+    shutil.move(tmp_path / "lost", folder / lost)
+    assert record_of(folder) == before
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
