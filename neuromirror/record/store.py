@@ -114,8 +114,8 @@ class RunWriter:
         Raises
         ------
         RequestError
-            If the directory has no readable manifest, fewer rows than that, or cannot be written, or if another process
-            is writing in it.
+            If the directory has no readable manifest, fewer rows than that, or not all that stays, if it cannot be
+            written, or if another process is writing in it.
         """
         try:
             held = Held(path)
@@ -125,6 +125,11 @@ class RunWriter:
             raise RequestError(f"{path}: cannot be read as a run ({error}). Give a directory of a run.") from error
         if len(lines) < rows:
             raise RequestError(f"{path}: {len(lines)} rows of metrics, but {rows} were written. Start the run again.")
+        spikes = {f"{name}-{part:04d}.npz" for name, count in (parts or {}).items() for part in range(count)}
+        weights = [f"{step:010d}" for step in steps or ()]
+        written = [*(Path("spikes") / name for name in sorted(spikes)), *(Path("weights") / name for name in weights)]
+        if lost := [name for name in written if not (path / name).exists()]:
+            raise RequestError(f"{path}: {lost[0]} is missing, which was written. Restore it, or start the run again.")
         try:
             _replace_file(path / "metrics.jsonl", "".join(lines[:rows]).encode())
             metrics_file = (path / "metrics.jsonl").open("a", encoding="utf-8", newline="\n")
@@ -134,10 +139,10 @@ class RunWriter:
         writer.rows = rows
         if parts is not None:
             writer.parts |= parts
-            _keep_only(path / "spikes", {f"{name}-{k:04d}.npz" for name, count in parts.items() for k in range(count)})
+            _keep_only(path / "spikes", spikes)
         if steps is not None:
-            writer.steps = list(steps)
-            _keep_only(path / "weights", {f"{step:010d}" for step in writer.steps})
+            writer.steps = [int(name) for name in weights]
+            _keep_only(path / "weights", weights)
         return writer
 
     def metrics(self, row: Mapping[str, object]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from neuromirror.circuit.circuit import Circuit
@@ -90,7 +91,21 @@ def _passed_over(described: Description, engaged: str, awake: Mode) -> list[tupl
     if training.mirror_examples is None and any(m.learn for n, m in described.modes.items() if n != engaged):
         message = "how long each mirror mode lasts is not said. Set it to a number of windows, such as 400."
         found.append(("training.mirror_examples", message))
-    return found
+    return [*found, *_never_settled(described, training, engaged)]
+
+
+def _never_settled(described: Description, training: Training, engaged: str) -> Iterator[tuple[str, str]]:
+    """Refuse turns, awake and asleep, that end before anything is learned in them."""
+    for name, mode in described.modes.items():
+        field = "mirror_every" if name == engaged else "mirror_examples"
+        windows = getattr(training, field)
+        turn_s = (windows or 0) * (mode.window or described.time.window).s
+        if mode.learn and windows and turn_s <= described.time.settle.s:
+            yield (
+                f"training.{field}",
+                f"a turn of '{name}' lasts {turn_s:g} s, and nothing is learned in the {described.time.settle} in "
+                "which it settles. Ask for more windows, or lower time.settle.",
+            )
 
 
 def _problem(path: str, message: str, circuit: Circuit) -> Problem:

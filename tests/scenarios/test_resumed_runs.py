@@ -13,6 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import brian2 as b2
 import numpy as np
 import pytest
 from cut_short import assert_same, at_boundary, kill_until_complete, record_of
@@ -289,6 +290,24 @@ def test_a_command_killed_at_random_times_comes_to_the_same_end(target: str, pha
     assert_same(folder, tmp_path / "whole")
 
 
+def test_numbers_drawn_ahead_are_dropped_before_a_state_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a run that goes on would leave out those that compiled code has drawn and not used."""
+    device: Any = b2.get_device()
+    left, before = list[int](), RunHere._at_boundary
+
+    def drawn_ahead(self: RunHere) -> None:
+        device.rand_buffer_index[:] = device.randn_buffer_index[:] = 5
+        before(self)
+        left.extend((*device.rand_buffer_index, *device.randn_buffer_index))
+
+    monkeypatch.setattr(RunHere, "_at_boundary", drawn_ahead)
+    begin(tmp_path / "run")
+    assert left
+    assert not any(left)
+
+
 @pytest.mark.slow
 def test_cython_draws_the_same_numbers_in_stretches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """But for those that it has drawn ahead, which are dropped at every boundary."""
@@ -370,6 +389,18 @@ def test_a_damaged_run_says_what_is_wrong(file: str, content: bytes, says: str, 
     (folder / file).write_bytes(content)
     with pytest.raises(RequestError, match=says):
         nm.resume(folder)
+
+
+@pytest.mark.parametrize("lost", ["spikes", "weights/0000000000"])
+def test_what_was_written_must_still_be_there(lost: str, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    cut(folder, 60, lambda: signal.raise_signal(signal.SIGINT))
+    before = record_of(folder)
+    shutil.move(folder / lost, tmp_path / "lost")
+    with pytest.raises(RequestError, match=f"{lost}.* is missing, which was written. Restore it, or start"):
+        nm.resume(folder)
+    shutil.move(tmp_path / "lost", folder / lost)
+    assert record_of(folder) == before
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ from neuromirror.errors import RequestError
 from neuromirror.plan import make_plan
 from neuromirror.record.lock import Held
 from neuromirror.simulation import recorder_of
+from neuromirror.sweeps import tasks
 
 MIRROR = 'schedule=[{mode="mirror", duration="200 ms"}]'
 BOTH = 'schedule=[{mode="mirror", duration="300 ms"}, {mode="engaged", duration="300 ms"}]'
@@ -282,6 +283,63 @@ def test_a_run_that_another_process_is_writing_is_not_taken_away(tmp_path: Path)
         sweep()
     assert manifest.exists()
     assert nm.open_run(sweep().runs[0].path).manifest.complete
+
+
+def test_a_run_of_another_seed_is_not_taken_for_ones_own(tmp_path: Path) -> None:
+    def sweep(*seeds: int) -> Any:
+        circuit = nm.load("figure1", [MIRROR])
+        return nm.sweep(circuit, {"code.beta": ["90 Hz"]}, seeds=seeds, backend="reference", points=3, out=tmp_path)
+
+    folder = sweep(0).runs[0].path
+    folder.rename(folder.with_name("seed-1"))
+    with pytest.raises(RequestError, match="seed-1: this is a run of another circuit"):
+        sweep(1)
+
+
+@pytest.mark.parametrize(("seeds", "statistic"), [(5, "mean"), (6, "median")])
+def test_medians_are_of_as_many_seeds_as_an_interval_needs(seeds: int, statistic: str, tmp_path: Path) -> None:
+    circuit = nm.load("figure1", [MIRROR])
+    swept = nm.sweep(circuit, {"code.beta": ["90 Hz"]}, seeds=seeds, backend="torch", points=2, out=tmp_path / "out")
+    (row,), angles = swept.rows(), [run.angles_deg("B1")[-1] for run in swept.runs]
+    assert (row["statistic"], row["runs"]) == (statistic, seeds)
+    assert row["angle_deg"].estimate == pytest.approx(getattr(np, statistic)(angles))
+    assert np.isfinite([row["angle_deg"].low, row["angle_deg"].high]).all()
+
+
+def test_a_run_that_ends_early_has_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks, "load_backend", lambda _: SimpleNamespace(run=lambda *_: None))
+    swept = nm.sweep(
+        nm.load("figure1", [MIRROR]), {"code.beta": ["90 Hz"]}, backend="reference", points=3, out=tmp_path / "out"
+    )
+    assert not swept.runs
+    assert list(swept.failed.values()) == ["it stopped before its end"]
+
+
+def test_ctrl_c_that_a_library_takes_for_an_error_ends_the_sweep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(*_: Any) -> None:
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        raise ValueError("what became of it")
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    monkeypatch.setattr(tasks, "load_backend", lambda _: SimpleNamespace(run=run))
+    said: list[str] = []
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            nm.sweep(
+                nm.load("figure1", [MIRROR]),
+                {"code.beta": ["90 Hz"]},
+                seeds=2,
+                backend="reference",
+                points=3,
+                out=tmp_path / "out",
+                announce=said.append,
+            )
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert said[-1].startswith("0 of 2 runs are done, 2 are left")
 
 
 def test_a_directory_that_cannot_be_made_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -56,6 +56,27 @@ def test_what_transmits_is_the_weight_of_the_moment(target: str, tmp_path: Path)
             np.testing.assert_array_equal(exact.spikes(name).cell, initial.spikes(name).cell)
 
 
+def test_signs_that_transmit_are_those_of_w(tmp_path: Path) -> None:
+    """Cells fire as they do with a B that has these values of its own: |B| as it began, with the signs of Wᵀ."""
+    rests = nm.load("figure1", [AWAKE, 'modes.engaged.learn={ "y1.bias" = "bias" }'])
+    signs = nm.run(rests.method("ss"), target="numpy", points=4, out=tmp_path / "ss", figures=False)
+    drawn = nm.run(rests.method("fa"), target="numpy", points=4, out=tmp_path / "fa", figures=False)
+    W, B = drawn.weights("W1"), drawn.weights("B1")
+    assert (np.sign(B) != np.sign(W.T)).any()
+    assert (B < 0).any()
+    values = {"init": "values", "values": (np.abs(B) * np.sign(W.T)).tolist()}
+    given = nm.run(
+        rests.method("fa").with_values({"projections.B1.weight": values}),
+        target="numpy",
+        points=4,
+        out=tmp_path / "given",
+        figures=False,
+    )
+    np.testing.assert_array_equal(signs.weights("W1"), given.weights("W1"))
+    np.testing.assert_array_equal(signs.spikes("d0").t_s, given.spikes("d0").t_s)
+    assert not np.array_equal(drawn.spikes("d0").t_s, given.spikes("d0").t_s)
+
+
 def test_b_has_no_synapse_that_its_w_has_not(tmp_path: Path) -> None:
     circuit = nm.load("figure1", [AWAKE, *masked(b_too=False)]).method("bp")
     for run in runs(circuit, "numpy", tmp_path / "run"):

@@ -470,10 +470,18 @@ CASES = [
         ("modes.mirror.noise.y0={law='poisson', correlation=0.1}",),
         "poisson have no correlation",
     ),
+    *(
+        Case("unused-noise", "modes.mirror.noise.y0", (f"modes.mirror.noise.y0={noise}",), f": {fields}. Take them")
+        for fields, noise in (
+            ("sd", "{law='poisson', sd=2.0}"),
+            ("tau", "{law='poisson', tau='20 ms'}"),
+            ("sd and tau", f"{BURSTS.partition('=')[2][:-1]}, sd=2.0, tau='20 ms'}}"),
+        )
+    ),
     Case(
         "no-poisson-rate",
         "modes.mirror.noise.y0.law",
-        ("modes.mirror.noise.y0.law=poisson", "code.kind=zero_mean", "code.beta="),
+        ("modes.mirror.noise.y0={law='poisson'}", "code.kind=zero_mean", "code.beta="),
         "Take a baseline code",
     ),
     *(
@@ -578,6 +586,7 @@ CASES = [
 ]
 WARNINGS = {
     "burst-clipped",
+    "unused-noise",
     "idle-scaling",
     "no-mirror",
     "noisy-layer-driven",

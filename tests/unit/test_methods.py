@@ -170,7 +170,10 @@ def test_the_permuted_sham_learns_the_weights_beside_those_that_b_mirrors(
 
 
 def test_what_each_layer_mimics_is_later_by_the_time_of_settling(chain: Circuit) -> None:
+    """Besides the delay that its axons have anyway."""
+    chain = chain.expand().with_values({"projections.x1.delay": "3 ms"})
     before, after = (c.description.projections for c in (chain, chain.method("shifted")))
+    assert before["x1"].delay.s > 0
     later = {name: after[name].delay.s - before[name].delay.s for name, p in before.items() if p.role == "drive"}
     layers = {name: chain.description.populations[before[name].target].layer for name in later}
     lowest = min(layers.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,18 +11,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import neuromirror as nm
+from neuromirror.backends.base import Snapshot
 from neuromirror.data.load import load_data
 from neuromirror.errors import CircuitError, RequestError
 from neuromirror.training.settings import Settings
-from neuromirror.training.spiking import spiking_training
-from neuromirror.training.spiking_record import error_percent
+from neuromirror.training.spiking import SpikingTraining, spiking_training
+from neuromirror.training.spiking_record import SpikingRecorder, error_percent
 from neuromirror.training.spiking_schedule import TESTING, labels_of
 
 IMAGES = {"train_images": 30, "test_images": 10}
 
 
-def training(validation_images: int = 0, method: str | None = None, **values: Any) -> Any:
-    circuit = nm.load("digits_narrow").with_values({f"training.{name}": value for name, value in values.items()})
+def training(
+    validation_images: int = 0, method: str | None = None, settle: str = "100 ms", **values: Any
+) -> SpikingTraining:
+    changes = {f"training.{name}": value for name, value in values.items()}
+    circuit = nm.load("digits_narrow").with_values({"time.settle": settle, **changes})
     return spiking_training(circuit, Settings(method=method, validation_images=validation_images, **IMAGES))
 
 
@@ -38,7 +43,7 @@ def test_every_epoch_shows_every_image_once_and_every_full_turn_mirrors(
 ) -> None:
     mirror_epochs = min(mirror_epochs, epochs)
     try:
-        run = training(validation, epochs=epochs, mirror_epochs=mirror_epochs, mirror_every=every)
+        run = training(validation, settle="0 s", epochs=epochs, mirror_epochs=mirror_epochs, mirror_every=every)
     except RequestError:
         assert round(30 * (epochs - mirror_epochs)) == 0
         return
@@ -87,6 +92,93 @@ def test_nothing_learns_in_tests_and_seeds_differ_in_order_alone() -> None:
     assert sorted(plans[0].presented) == sorted(plans[1].presented)
 
 
+def test_every_epoch_has_an_order_of_its_own() -> None:
+    run = training(epochs=3, mirror_epochs=0)
+    presented, images = run.plan(0).presented, IMAGES["train_images"]
+    first = np.cumsum([0, *(phase.examples for phase in run.phases if phase.part is not None)])
+    orders = {
+        phase.epoch: tuple(presented[start : start + phase.examples])
+        for phase, start in zip((phase for phase in run.phases if phase.part is not None), first, strict=False)
+        if phase.part == "train"
+    }
+    assert len(set(orders.values())) == 3
+    assert {tuple(sorted(order)) for order in orders.values()} == {tuple(range(images))}
+
+
+def recorder_of(run: SpikingTraining) -> tuple[SpikingRecorder, list[Any]]:
+    """Return what records a run with seed 0, and the rows that it writes."""
+    rows: list[Any] = []
+    writer: Any = SimpleNamespace(metrics=rows.append, weights=lambda *_: None, path=None, rows=0)
+    plan = run.plan(0)
+    labels = labels_of(run.fitted.data, plan.presented)
+    recorder = SpikingRecorder(
+        plan=plan,
+        writer=writer,
+        phases=run.phases,
+        labels=labels,
+        output="y4",
+        about={},
+        progress_to=lambda _: None,
+    )
+    return recorder, rows
+
+
+TURNS = {
+    "feedback.distinct": False,
+    "feedback.cross_delay": "0 s",
+    "modes.engaged.signal": {"kind": "count"},
+    "training.mirror_every": 10,
+}
+"""Shared cells, which carry y in the first half of a window."""
+
+
+@pytest.mark.parametrize("turns", [False, True])
+def test_an_image_is_judged_by_the_spikes_of_its_window(turns: bool) -> None:
+    """The right cell fires in its first and last time step, a wrong one once within it, and all the time outside."""
+    circuit = nm.load("digits_narrow").with_values(TURNS if turns else {"training.mirror_every": 10})
+    run = spiking_training(circuit, Settings(**IMAGES))
+    plan, (ticks, cells) = run.plan(0), (list[int](), list[int]())
+    labels, seen = labels_of(run.fitted.data, plan.presented), 0
+    shown = [stretch.part is not None for stretch in run.phases]
+    for number, phase in enumerate(plan.phases):
+        for window in range(phase.examples if shown[number] else 0):
+            begin = round((phase.start_s + window * phase.window_s) / 0.0005)
+            end = begin + (100 if turns else 200)
+            right, wrong = labels[seen], (labels[seen] + 1) % 10
+            last = window + 1 == phase.examples and not any(shown[number + 1 : number + 2])
+            after = [end] * 3 if turns or last else []  # else it would be in the window of the next image
+            ticks += [begin, begin + 50, end - 1, *after]
+            cells += [right, wrong, right, *(wrong for _ in after)]
+            seen += 1
+    recorder, rows = recorder_of(run)
+    recorder.spikes("y4", np.array(ticks), np.array(cells, dtype=np.int32))
+    for number, phase in enumerate(plan.phases):
+        recorder.snapshot(
+            Snapshot(phase=number, examples=number + 1, t_s=phase.stop_s, arrays=plan.initial_arrays()),
+            keep_arrays=True,
+        )
+    errors = [value for row in rows for key, value in row.items() if key.endswith("error_percent")]
+    assert len(errors) == sum(shown)
+    assert set(errors) == {0.0}
+
+
+def test_the_worst_angle_is_that_after_turns_awake() -> None:
+    """B is far from its W at the end of every turn asleep, and ever nearer to it awake."""
+    run = training(mirror_every=10)
+    recorder, rows = recorder_of(run)
+    plan = run.plan(0)
+    for number, phase in enumerate(plan.phases):
+        arrays = plan.initial_arrays()
+        if run.phases[number].part is not None:
+            arrays["B2"] = arrays["W2"].T + arrays["B2"] / (number + 1)
+        recorder.snapshot(
+            Snapshot(phase=number, examples=number + 1, t_s=phase.stop_s, arrays=arrays), keep_arrays=True
+        )
+    awake = [row["angles_deg"]["B2"] for row, stretch in zip(rows, run.phases, strict=True) if stretch.part is not None]
+    assert awake[-1] < awake[0] < rows[0]["angles_deg"]["B2"]
+    assert recorder.summary()["matrix_angles_worst_deg"]["B2"] == awake[0]
+
+
 def test_methods_differ_in_nothing_that_is_shown_awake() -> None:
     """Engaged examples are equal, in number and order, whatever goes on asleep."""
     shown = {}
@@ -118,6 +210,8 @@ def test_errors_are_those_of_a_guess_among_the_largest(data: st.DataObject) -> N
         ({"training.warmup_epochs": 1}, "training.warmup_epochs: rates of spiking circuits stay"),
         ({"training.drops": [3]}, "training.drops: rates of spiking circuits stay"),
         ({"training.mirror_examples": None}, "training.mirror_examples: how long each mirror mode lasts"),
+        ({"training.mirror_examples": 40}, "training.mirror_examples: a turn of 'mirror_y1' lasts 0.1 s"),
+        ({"training.mirror_every": 1}, "training.mirror_every: a turn of 'engaged' lasts 0.1 s"),
         ({"training.mirror_angle_deg": 5}, "training.mirror_angle_deg: how long spiking cells mirror"),
         ({"modes.engaged.compare": {}}, "modes: training needs one mode that compares"),
         ({"code.kind": "zero_mean", "code.beta": None}, "backend 'brian2' has no code 'zero_mean'"),
