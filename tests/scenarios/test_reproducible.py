@@ -9,7 +9,6 @@ import random
 import signal
 import subprocess
 import sys
-import time
 import tomllib
 from itertools import pairwise
 from pathlib import Path
@@ -99,11 +98,6 @@ def test_what_a_mode_does_not_teach_is_bit_identical_after_it(backend: str, targ
             assert same == (name not in learned[phase["mode"]]), (phase, name)
 
 
-def _written(folder: Path) -> bool:
-    """Return whether a program that runs somewhere in a folder has written something."""
-    return any(file.stat().st_size for file in folder.glob("neuromirror-*/program_0/results_*/stream-*.bin"))
-
-
 @pytest.mark.parametrize(("target", "duration_s"), [("numpy", 60), ("cpp_standalone", 2000)])
 def test_ctrl_c_keeps_what_has_been_simulated(target: str, duration_s: int, tmp_path: Path) -> None:
     length = f'schedule=[{{mode="mirror", duration="{duration_s} s"}}]'
@@ -118,13 +112,7 @@ def test_ctrl_c_keeps_what_has_been_simulated(target: str, duration_s: int, tmp_
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     ) as program:
         assert program.stderr is not None
-        if target == "numpy":
-            assert any(line.startswith(" 10%") for line in iter(program.stderr.readline, ""))
-        else:
-            started = time.monotonic()
-            while not _written(tmp_path) and time.monotonic() < started + 120:
-                assert program.poll() is None, program.stderr.read()
-                time.sleep(0.1)
+        assert any(line.startswith(" 10%") for line in iter(program.stderr.readline, ""))
         os.killpg(program.pid, signal.SIGINT)
         _, said = program.communicate(timeout=120)
     assert program.returncode == 130, said

@@ -83,7 +83,7 @@ def test_check_prints_size_hashes_and_backends(call: Call, folder: Path) -> None
         f"protocol  {circuit.protocol_sha256}\n"
         "runs on   brian2, brian2-rate, reference, torch\n"
         "trains on no backend\n"
-        "  not brian2, training.batch: spiking cells learn after every image. Set training.batch = 1. And 4 more.\n"
+        "  not brian2, training.batch: spiking cells learn after every image. Set training.batch = 1. And 5 more.\n"
         "  not torch, code.kind: training has no code 'baseline' (it has: zero_mean). 'neuromirror run --backend "
         "brian2' has it. And 1 more.\n",
         "",
