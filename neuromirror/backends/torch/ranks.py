@@ -18,7 +18,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from neuromirror.errors import NeuromirrorError, RequestError, RunError
-from neuromirror.processes import Place, place
+from neuromirror.processes import place
 
 T = TypeVar("T")
 
@@ -31,7 +31,8 @@ class Ranks:
 
     Parameters
     ----------
-    at : Place
+    rank, size : int
+        Which of how many it is, from 0.
 
     Attributes
     ----------
@@ -39,9 +40,8 @@ class Ranks:
         What this rank has given into sums, by what it was: "gradients", "mirroring", "statistics", "control".
     """
 
-    def __init__(self, at: Place | None = None) -> None:
-        at = at or Place()
-        self.rank, self.size = at.rank, at.size
+    def __init__(self, rank: int = 0, size: int = 1) -> None:
+        self.rank, self.size = rank, size
         self.exchanged_bytes = {"gradients": 0, "mirroring": 0, "statistics": 0, "control": 0}
 
     @property
@@ -64,7 +64,7 @@ class Ranks:
         for one, summed in zip(tensors, flat.split([one.numel() for one in tensors]), strict=True):
             one.copy_(summed.view(one.shape))
 
-    def sum_later(self, _: object, bucket: dist.GradBucket) -> torch.futures.Future[Tensor]:
+    def sum_later(self, _: object, bucket: Any) -> torch.futures.Future[Tensor]:
         """Sum the gradients of a bucket while the backward pass goes on: a hook of `DistributedDataParallel`."""
         buffer = bucket.buffer()
         self.exchanged_bytes["gradients"] += buffer.nbytes
@@ -80,6 +80,16 @@ class Ranks:
         self.exchanged_bytes["control"] += summed.nbytes
         dist.all_reduce(summed)
         return summed.tolist()
+
+    def integers(self, value: int) -> list[int]:
+        """Return the signed number of 64 bits that each rank has, by rank."""
+        if self.size == 1:
+            return [value]
+        found = torch.zeros(self.size, dtype=torch.int64)
+        found[self.rank] = value
+        self.exchanged_bytes["control"] += found.nbytes
+        dist.all_reduce(found)
+        return found.tolist()
 
     def gathered(self, value: T) -> list[T]:
         """Return what each rank has, by rank; anything that can be pickled. For what is rare."""
@@ -145,7 +155,7 @@ def joined() -> Ranks:
             why = str(error).splitlines()[0]
             raise RequestError(f"rank {at.rank} of {at.size}: the others cannot be reached ({why}).") from error
         atexit.register(_leave)
-    return Ranks(at)
+    return Ranks(at.rank, at.size)
 
 
 def _leave() -> None:
