@@ -486,10 +486,15 @@ def _code(arguments: list[str], interrupted: threading.Event, *, debug: bool) ->
     return 0
 
 
+FIRST_SPEAKS_S = 3.0
+"""How long other processes wait with their end: torchrun ends all as soon as one has ended."""
+
+
 def _say_error(text: str, error: Exception) -> None:
     """Print an error; of several processes the first speaks of requests, which are the same on all."""
     rank = os.environ.get("RANK", "0")
     if rank != "0" and not isinstance(error, RunError):
+        time.sleep(FIRST_SPEAKS_S)
         return
     text = text if text.startswith(("error:", "warning:")) else f"error: {text}"
     print(text if rank == "0" else f"rank {rank}: {text}", file=sys.stderr)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from neuromirror.backends.torch.network import Network
-from neuromirror.backends.torch.ranks import Ranks
+from neuromirror.backends.torch.ranks import Ranks, reached
 from neuromirror.circuit.protocol import Training
 from neuromirror.errors import RequestError
 
@@ -53,8 +54,11 @@ def distributed(
         What gives the context of a forward pass.
     ranks : Ranks
     """
-    made = DistributedDataParallel(module, broadcast_buffers=False, init_sync=False, gradient_as_bucket_view=True)
-    made.register_comm_hook(None, ranks.sum_later)  # pyright: ignore[reportArgumentType]
+    with warnings.catch_warnings():
+        # Its successor of newer versions of torch sends buffers once at the start; here they are the same by then.
+        warnings.filterwarnings("ignore", message=".*broadcast_buffers", category=FutureWarning)
+        made = DistributedDataParallel(module, broadcast_buffers=False, init_sync=False, gradient_as_bucket_view=True)
+    made.register_comm_hook(None, lambda _, bucket: ranks.sum_later(bucket))
     like = next(network.parameters())
     shape = network.plan.description.populations[network.input].shape
     network.train()
@@ -67,8 +71,11 @@ def distributed(
     return made
 
 
-def exchanging(module: nn.Module, last: bool) -> contextlib.AbstractContextManager[None]:
-    """Return a context for the passes of one micro-batch; those of the last sum the gradients of all over ranks."""
-    if last or not isinstance(module, DistributedDataParallel):
-        return contextlib.nullcontext()
-    return module.no_sync()
+@contextlib.contextmanager
+def exchanging(module: nn.Module, last: bool) -> Iterator[None]:
+    """Give a context for the passes of one micro-batch; those of the last sum the gradients of all over ranks."""
+    if not isinstance(module, DistributedDataParallel):
+        yield
+        return
+    with reached(), contextlib.nullcontext() if last else module.no_sync():
+        yield

@@ -8,7 +8,8 @@ What every rank computes alike is not exchanged. Gradients are summed by `Distri
 from __future__ import annotations
 
 import atexit
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from functools import cache
 from typing import Any, TypeVar
@@ -16,6 +17,8 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
 from neuromirror.errors import NeuromirrorError, RequestError, RunError
 from neuromirror.processes import place
@@ -60,11 +63,12 @@ class Ranks:
             return
         flat = torch.cat([one.reshape(-1) for one in tensors])
         self.exchanged_bytes[what] += flat.nbytes
-        dist.all_reduce(flat)
+        with reached():
+            dist.all_reduce(flat)
         for one, summed in zip(tensors, flat.split([one.numel() for one in tensors]), strict=True):
             one.copy_(summed.view(one.shape))
 
-    def sum_later(self, _: object, bucket: Any) -> torch.futures.Future[Tensor]:
+    def sum_later(self, bucket: Any) -> torch.futures.Future[Tensor]:
         """Sum the gradients of a bucket while the backward pass goes on: a hook of `DistributedDataParallel`."""
         buffer = bucket.buffer()
         self.exchanged_bytes["gradients"] += buffer.nbytes
@@ -78,7 +82,8 @@ class Ranks:
             return list(values)
         summed = torch.tensor(values, dtype=torch.float64)
         self.exchanged_bytes["control"] += summed.nbytes
-        dist.all_reduce(summed)
+        with reached():
+            dist.all_reduce(summed)
         return summed.tolist()
 
     def integers(self, value: int) -> list[int]:
@@ -88,7 +93,8 @@ class Ranks:
         found = torch.zeros(self.size, dtype=torch.int64)
         found[self.rank] = value
         self.exchanged_bytes["control"] += found.nbytes
-        dist.all_reduce(found)
+        with reached():
+            dist.all_reduce(found)
         return found.tolist()
 
     def gathered(self, value: T) -> list[T]:
@@ -96,7 +102,8 @@ class Ranks:
         if self.size == 1:
             return [value]
         found: list[Any] = [None] * self.size
-        dist.all_gather_object(found, value)
+        with reached():
+            dist.all_gather_object(found, value)
         return found
 
     def together(self, do: Callable[[], T]) -> T:
@@ -134,6 +141,27 @@ ALONE = Ranks()
 """A process that trains by itself."""
 
 
+@contextmanager
+def reached() -> Iterator[None]:
+    """Say of an exchange that fails that others are lost.
+
+    Raises
+    ------
+    RunError
+        In place of what the library raises.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if isinstance(error, NeuromirrorError) or not any(word in str(error) for word in _LOST):
+            raise
+        raise RunError(f"another process of the run is lost ({str(error).splitlines()[0]}).") from error
+
+
+_LOST = ("gloo", "NCCL", "Connection", "Socket", "socket", "peer", "timed out", "Timed out")
+"""Words of what torch says when a process is no longer there."""
+
+
 @cache
 def joined() -> Ranks:
     """Return the processes that torchrun started, once they have all come here; without torchrun, or one, alone.
@@ -141,7 +169,9 @@ def joined() -> Ranks:
     Raises
     ------
     RequestError
-        If the environment says half of what torchrun says, or the others cannot be reached.
+        If the environment says half of what torchrun says.
+    RunError
+        If the others cannot be reached.
     """
     at = place()
     if at.size == 1:
@@ -150,10 +180,14 @@ def joined() -> Ranks:
         torch.cuda.set_device(at.local_rank % torch.cuda.device_count())
     if not dist.is_initialized():
         try:
-            dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=TIMEOUT)
+            store, rank, size = next(rendezvous("env://", timeout=TIMEOUT))
+            # torchrun may keep its store when it starts all again, and with it the addresses of those that are gone.
+            fresh = PrefixStore(f"life-{at.restarts}", store)
+            backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+            dist.init_process_group(backend, timeout=TIMEOUT, store=fresh, rank=rank, world_size=size)
         except (RuntimeError, ValueError) as error:
             why = str(error).splitlines()[0]
-            raise RequestError(f"rank {at.rank} of {at.size}: the others cannot be reached ({why}).") from error
+            raise RunError(f"rank {at.rank} of {at.size}: the others cannot be reached ({why}).") from error
         atexit.register(_leave)
     return Ranks(at.rank, at.size)
 
