@@ -42,7 +42,7 @@ def grid(count: int, *, axes_in: float, below_in: Sequence[float]) -> tuple[Figu
 
 def wrapped(text: str, axes_per_row: int) -> str:
     """Return a text in lines as wide as axes of which there are so many side by side."""
-    return "\n".join(textwrap.wrap(text, 48 if axes_per_row > 1 else 100, break_on_hyphens=False))
+    return "\n".join(textwrap.wrap(text, 44 if axes_per_row > 1 else 100, break_on_hyphens=False))
 
 
 def caption(figure: Figure, text: str) -> None:
