@@ -2,7 +2,8 @@
 
 Claim     Of a ResNet-20 with batch norm after the ReLU, on 10,000 images of CIFAR-10, the test error with weight
           mirrors is within a point of backprop's; sign-symmetry is worse, and feedback alignment by many points.
-Command   python -m experiments.figure2 --data DIR (--size smoke, small or paper; --jobs runs at a time)
+Command   python -m experiments.figure2 --data DIR (--size smoke, small or paper; --jobs runs at a time), which draws
+          figure2-CIRCUIT.png and .pdf into --out
 Takes     5 hours on two cores, in runs of 3 minutes, 9 with weight mirrors; it goes on where it was stopped.
 Expected  CIFAR-10 as JPEG files, seeds 0 to 4, test error and its difference from backprop's in points (95%, paired):
               backprop, rate .2               32.50%
@@ -22,7 +23,7 @@ import math
 from collections.abc import Sequence
 from statistics import mean
 
-from experiments.methods import NAMES, SIZES, Results, options, results
+from experiments.methods import NAMES, SIZES, Results, draw, options, results
 from neuromirror.measure import over_seeds, paired_difference
 
 
@@ -34,6 +35,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(f"{circuit}, {chosen.data if chosen.size == 'smoke' else 'the images given'}:")
         print_tuning(found)
         print_errors(found)
+        draw(found, 2, f"figure2-{circuit}", chosen.out)
 
 
 def print_tuning(found: Results) -> None:

@@ -3,7 +3,8 @@
 Claim     Of the runs of Figure 2, with weight mirrors, every B is within 6° of its Wᵀ after the learning rate has
           dropped (the last layer's within 12°), and every δ within 25° of backprop's; with feedback alignment most are
           beyond 80°.
-Command   python -m experiments.figure3 --data DIR (--size smoke, small or paper; --jobs runs at a time)
+Command   python -m experiments.figure3 --data DIR (--size smoke, small or paper; --jobs runs at a time), which draws
+          figure3-CIRCUIT.png and .pdf into --out
 Takes     no time after Figure 2, whose runs it reads; hours without.
 Expected  median of seeds 0 to 4 at the end, in degrees:
               weight mirror         B .8 to .9, the last 1.0          δ 2.3 at the input, 1.0 before the output
@@ -18,7 +19,7 @@ from collections.abc import Sequence
 from statistics import median
 
 import neuromirror as nm
-from experiments.methods import NAMES, SIZES, options, results
+from experiments.methods import NAMES, SIZES, draw, options, results
 
 LOCAL = ("wm", "kp", "ss", "fa")
 """Methods whose B is not Wᵀ itself."""
@@ -34,6 +35,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             print(f"{circuit}, {NAMES[method]}, rate {found.rates[method]:g}, {len(runs)} seeds; angles in degrees")
             for line in by_layer(runs):
                 print(line)
+        draw(found, 3, f"figure3-{circuit}", chosen.out)
 
 
 def by_layer(runs: Sequence[nm.Run]) -> list[str]:

@@ -23,6 +23,7 @@ from typing import Any
 import neuromirror as nm
 from experiments.tuning import chosen as best
 from experiments.tuning import tuned
+from neuromirror import figures
 
 METHODS = ("bp", "wm", "kp", "ss", "fa")
 NAMES = MappingProxyType(
@@ -246,6 +247,16 @@ def results(chosen: argparse.Namespace, circuit: str, methods: Sequence[str], si
         for run in (run for some in runs.values() for run in some):
             run.metrics()  # read while the directory is there
     return Results(rates=rates, runs=runs, tuning=tuning)
+
+
+def draw(found: Results, number: int, name: str, out: Path | None) -> None:
+    """Draw Figure 2 or 3 of the runs where they are kept, as PNG and PDF, and print where; nothing without `out`."""
+    if out is None:
+        return
+    runs = [run for some in found.runs.values() for run in some]
+    figure = figures.figure2(runs) if number == 2 else figures.figure3(runs)
+    for suffix in ("png", "pdf"):
+        print(f"figure   {figures.save(figure, out / f'{name}.{suffix}')}")
 
 
 def validation_error(job: Job) -> float:

@@ -412,6 +412,38 @@ def compare(*runs: Path) -> None:
 
 
 @app.command
+def report(
+    *runs: Path,
+    figure: Whole = 2,
+    out: Annotated[tuple[Path, ...], Parameter(name=["--out", "-o"], negative=())] = (),
+    paper: str = "auto",
+    skip: Annotated[bool, Parameter(negative=())] = False,
+    json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
+) -> None:
+    """Draw Figure 2 or 3 of the paper from training runs, half-finished ones and several seeds among them.
+
+    Parameters
+    ----------
+    runs
+        Run directories, or directories of them.
+    figure
+        2: error by method over epochs; 3: angles of B and of errors by layer.
+    out
+        File to write (png, svg, pdf; csv for the numbers), figure2.png or figure3.png by default. Repeatable.
+    paper
+        Whose values of the paper stand beside Figure 2: auto (of the circuit itself, on 1,000 classes), none, or one of
+        resnet18, resnet50, resnet18_norm_first, resnet50_norm_first.
+    skip
+        Leave out runs that cannot be drawn, and name them, instead of refusing.
+    json_
+        Print one JSON object as the last line.
+    """
+    from neuromirror.commands.paper_figures import Request, run_report
+
+    run_report(Request(runs=runs, figure=figure, out=out, paper=paper, skip=skip, as_json=json_))
+
+
+@app.command
 def backends() -> None:
     """List the backends, what each can run, and whether it is installed."""
     from neuromirror.circuit.capabilities import BACKENDS

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from neuromirror.errors import RequestError
 from neuromirror.measure.uncertainty import median_interval, paired_difference
-from neuromirror.record.run import Run, open_run
+from neuromirror.record.collection import run_paths
+from neuromirror.record.run import open_run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,7 @@ def comparison(paths: Sequence[Path | str]) -> str:
     RequestError
         If a path holds no run.
     """
-    records = [record for path in paths for record in _runs(Path(path))]
+    records = [open_run(run) for path in paths for run in run_paths(Path(path))]
     rows = [("circuit", "backend", "target", "seed", "B", "after", "angle", "gain", "complete", "run")]
     groups: dict[Group, dict[int, float]] = defaultdict(dict)
     for record in records:
@@ -67,15 +67,6 @@ def comparison(paths: Sequence[Path | str]) -> str:
                 )
                 groups[group][manifest.seed] = angle
     return "\n".join([table(rows), *_medians(groups), *_differences(groups)])
-
-
-def _runs(path: Path) -> list[Run]:
-    if (path / "manifest.json").is_file():
-        return [open_run(path)]
-    inside = sorted(folder for folder in path.glob("*") if (folder / "manifest.json").is_file())
-    if not inside:
-        raise RequestError(f"{path}: no run here. Give a run directory, such as one that 'neuromirror run' printed.")
-    return [open_run(folder) for folder in inside]
 
 
 def table(rows: Sequence[tuple[str, ...]]) -> str:

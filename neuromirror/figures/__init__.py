@@ -6,12 +6,28 @@ from pathlib import Path
 
 from neuromirror.figures.alignment import alignment, angle_names, weights
 from neuromirror.figures.draw import draw
-from neuromirror.figures.learning import errors, is_training, layers, learning
+from neuromirror.figures.error_curves import error_curves
+from neuromirror.figures.layer_angles import layer_angles
+from neuromirror.figures.learning import errors, figure2, figure3, is_training, layers, learning
 from neuromirror.figures.raster import raster
 from neuromirror.figures.style import save
 from neuromirror.record import Run
 
-__all__ = ["alignment", "draw", "errors", "layers", "learning", "raster", "save", "save_all", "weights"]
+__all__ = [
+    "alignment",
+    "draw",
+    "error_curves",
+    "errors",
+    "figure2",
+    "figure3",
+    "layer_angles",
+    "layers",
+    "learning",
+    "raster",
+    "save",
+    "save_all",
+    "weights",
+]
 
 
 def save_all(run: Run, directory: Path | None = None) -> dict[str, Path]:

@@ -111,7 +111,7 @@ class Run:
     @cached_property
     def _metrics(self) -> list[dict[str, Any]]:
         file, complete = self.path / "metrics.jsonl", self.manifest.complete
-        rows = read_rows(_read_text(file), file=file, mirrored=self.mirrored, complete=complete)
+        rows = read_rows(_read_text(file, whole=complete), file=file, mirrored=self.mirrored, complete=complete)
         if rows and (wanted := self._recorded_steps()) and rows[-1]["examples"] != wanted[-1]:
             found = f"the last row is of {rows[-1]['examples']} of {wanted[-1]} examples, though the run is complete"
             raise RequestError(f"{file}:{len(rows)}: {found}. {DAMAGED}")
@@ -305,9 +305,11 @@ class Run:
         return PushPull().values(array) if array.ndim == 1 else PushPull().unit_weights(array)
 
 
-def _read_text(file: Path) -> str:
+def _read_text(file: Path, *, whole: bool = True) -> str:
+    """Return the text of a file; unless it is `whole`, without a last line that is still being written."""
     try:
-        return file.read_text(encoding="utf-8")
+        content = file.read_bytes()
+        return (content if whole else content[: content.rfind(b"\n") + 1]).decode("utf-8")
     except FileNotFoundError as error:
         raise RequestError(
             f"{file}: not found. Point to a run directory, such as 'neuromirror run CIRCUIT --out DIR' writes."

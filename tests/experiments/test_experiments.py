@@ -30,12 +30,17 @@ def test_an_experiment_states_its_claim(name: str) -> None:
     assert len(re.findall(r"\d", expected)) >= 10, f"{name} does not say what is to be expected"
 
 
+DRAWN = {"figure2": "figure2-resnet20", "figure3": "figure3-resnet20"}
+"""What experiments draw that keep their runs."""
 LONGEST = {"figure3": pytest.mark.slow}  # what it shares with figure 2 is tested by that
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=LONGEST.get(name, ())) for name in EXPERIMENTS])
-def test_an_experiment_runs(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    importlib.import_module(f"experiments.{name}").main(["--quick"])
+def test_an_experiment_runs(name: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    kept = ["--out", str(tmp_path)] if name in DRAWN else []
+    importlib.import_module(f"experiments.{name}").main(["--quick", *kept])
+    drawn = {f"{DRAWN[name]}.{suffix}" for suffix in ("png", "pdf")} if name in DRAWN else set()
+    assert {path.name for path in tmp_path.glob("figure*")} == drawn
     printed = capsys.readouterr().out
     assert len(printed.splitlines()) >= 2
     assert len(re.findall(r"\d\.\d", printed)) >= 2
