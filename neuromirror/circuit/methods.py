@@ -64,7 +64,7 @@ def method_of(description: Description) -> str | None:
     """Return the method by which the B of an expanded description come by their values, whoever laid it over.
 
     None where they do so in several ways, or where the circuit is a control: some W does not learn, or feedback cells
-    do not mimic the forward cells of their own place.
+    do not mimic the forward cells of their own place. Delays are not looked at.
     """
     feedback, learning = _feedback(description), set[tuple[str, str]]()
     for mode in description.modes.values():

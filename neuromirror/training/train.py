@@ -28,7 +28,6 @@ from neuromirror.training import checkpoint
 from neuromirror.training.device import DTYPES, device_of
 from neuromirror.training.images import Fitted, check_images, circuit_to_train, fitted_to_images
 from neuromirror.training.loop import Trainer
-from neuromirror.training.mirroring import predicted_angle_deg
 from neuromirror.training.roles import roles_of
 from neuromirror.training.session import CHECKPOINTS, Session, phases_of
 from neuromirror.training.settings import Settings
@@ -234,20 +233,6 @@ def prepare(circuit: Circuit | str | Path, settings: Settings, *, overlaid: bool
     roles_of(Plan(circuit, 0))  # which says what stands in the way, before any image is read
     fitted = fitted_to_images(circuit, settings)
     return Prepared(circuit=fitted.circuit, data=fitted.data, size=fitted.size)
-
-
-def planned(circuit: Circuit | str | Path, settings: Settings, seed: int = 0) -> str:
-    """Return what a run would be: its steps, its images, and how often and how well each B would mirror."""
-    prepared = prepare(circuit, settings)
-    trainer = prepared.trainer(seed, settings)
-    lines = [said_of(trainer, prepared, settings)]
-    for mode in trainer.roles.mirrors:
-        examples = trainer.examples[mode.name]
-        for one in mode.learners:
-            angle = predicted_angle_deg(trainer.network, mode, one, examples)
-            expected = "" if angle is None else f", {angle:.1f}° expected while W stands still"
-            lines.append(f"{mode.name}: {one.name} learns from {examples} examples a turn{expected}")
-    return "\n".join(lines)
 
 
 def said_of(trainer: Trainer, prepared: Prepared, settings: Settings) -> str:
