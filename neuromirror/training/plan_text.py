@@ -27,11 +27,10 @@ def _opening(plan: TrainingPlan) -> Iterator[str]:
 
 def _course(plan: TrainingPlan) -> Iterator[str]:
     length, course = plan.length, plan.course
+    alone = f"{length.mirror:,} of mirroring alone, " if length.mirror else ""
     turns = f"; {course.turns:,} turns of mirroring" if course.turns else ""
-    yield (
-        f"steps       {length.epoch:,} an epoch, {length.total / length.epoch:g} epochs: "
-        f"{length.mirror:,} of mirroring alone, {course.batches:,} of learning{turns}"
-    )
+    epochs = length.total / length.epoch
+    yield f"steps       {length.epoch:,} an epoch, {epochs:g} epochs: {alone}{course.batches:,} of learning{turns}"
 
 
 def _rate(plan: TrainingPlan) -> Iterator[str]:
@@ -58,14 +57,15 @@ def _memory(plan: TrainingPlan) -> Iterator[str]:
     yield f"memory      {', '.join(f'{name} {_bytes(size)}' for name, size in held.items() if size)} ({plan.dtype})"
     yield f"            kept for the backward pass of {micro} images: {_bytes(found.activations(micro))}"
     if plan.examples:
-        yield f"            signals of the largest turn of mirroring, by one process: {_bytes(found.mirroring(plan.examples))}"
+        largest = _bytes(found.mirroring(plan.examples))
+        yield f"            signals of the largest turn of mirroring, by one process: {largest}"
 
 
 def _exchange(plan: TrainingPlan) -> Iterator[str]:
     mirrored = f", {_bytes(plan.course.feedback_bytes)} after each turn of mirroring" if plan.course.turns else ""
     yield (
-        f"exchange    sums of {_bytes(plan.course.gradient_bytes)} after each batch{mirrored}; "
-        "by a ring each of n processes sends 2(n − 1)/n of it"
+        f"exchange    sums of {_bytes(plan.course.gradient_bytes)} after each batch{mirrored}: "
+        "each of n processes sends 2(n − 1)/n of it"
     )
 
 
@@ -95,8 +95,9 @@ def _workers(plan: TrainingPlan) -> Iterator[str]:
         (row.division for row in plan.rows if row.division.micro_batch < plan.rows[0].division.micro_batch), None
     )
     if first is not None:
+        smaller = "batch norm averages over fewer images" if plan.normed else "micro-batches are smaller"
         yield (
-            f"            from {first.workers} processes on batch norm averages over fewer images: for these rows add "
+            f"            from {first.workers} processes on {smaller}: for these rows add "
             f"--set training.micro_batch={first.micro_batch} and so on"
         )
     if not timed:

@@ -108,6 +108,8 @@ class TrainingPlan:
     angles : tuple of Alike
         The largest first.
     rows : tuple of Row
+    normed : bool
+        Whether there is batch norm.
     speed : Speed
     dtype : str
         Of weights.
@@ -124,6 +126,7 @@ class TrainingPlan:
     memory: Memory
     angles: tuple[Alike, ...]
     rows: tuple[Row, ...]
+    normed: bool
     speed: Speed
     dtype: str
 
@@ -134,7 +137,7 @@ class TrainingPlan:
         return {**plain, "training": self.training.model_dump(mode="json")}
 
 
-def planned(circuit: Circuit | str | Path, settings: Settings, seed: int = 0, speed: Speed = Speed()) -> TrainingPlan:  # noqa: B008 (frozen)
+def planned(circuit: Circuit | str | Path, settings: Settings, seed: int = 0, speed: Speed = Speed()) -> TrainingPlan:
     """Return what a run would be; see `neuromirror.training.train.train`.
 
     Raises
@@ -154,9 +157,9 @@ def planned(circuit: Circuit | str | Path, settings: Settings, seed: int = 0, sp
     angles = _angles(network, roles, examples)
     operations, memory = operations_of(plan, roles), memory_of(network, roles, training, settings)
     course = course_of(plan, roles, training, length, operations, examples, DTYPES[settings.dtype].itemsize)
-    has_norm = any(population.norm is not None for population in plan.description.populations.values())
+    normed = any(population.norm is not None for population in plan.description.populations.values())
     shared = [
-        one for one in divisions(training.batch, training.micro_batch) if one.micro_batch > has_norm or one.workers == 1
+        one for one in divisions(training.batch, training.micro_batch) if one.micro_batch > normed or one.workers == 1
     ]
     return TrainingPlan(
         name=fitted.circuit.name,
@@ -170,6 +173,7 @@ def planned(circuit: Circuit | str | Path, settings: Settings, seed: int = 0, sp
         memory=memory,
         angles=angles,
         rows=tuple(_row(one, course, memory, examples, speed) for one in shared),
+        normed=normed,
         speed=speed,
         dtype=settings.dtype,
     )

@@ -108,8 +108,10 @@ def test_b_is_taught_by_weight_mirrors_alone_layer_by_layer(network: str, method
 @recipes
 @pytest.mark.parametrize(
     ("epoch", "without", "mirrored"),
-    [(0, 0, 0), (1, 1 / 6, 0), (2, 1 / 3, 0), (5, 5 / 6, 1 / 2), (6, 1, 2 / 3), (8, 1, 1), (31.999, 1, 1)]
-    + [(32, 0.1, 0.1), (61.999, 0.1, 0.1), (62, 0.01, 0.01), (82, 0.001, 0.001), (89.999, 0.001, 0.001)],
+    [
+        *[(0, 0, 0), (1, 1 / 6, 0), (2, 1 / 3, 0), (5, 5 / 6, 1 / 2), (6, 1, 2 / 3), (8, 1, 1), (31.999, 1, 1)],
+        *[(32, 0.1, 0.1), (61.999, 0.1, 0.1), (62, 0.01, 0.01), (82, 0.001, 0.001), (89.999, 0.001, 0.001)],
+    ],
 )
 def test_the_rate_grows_over_six_epochs_and_drops_three_times(
     network: str, method: str, epoch: float, without: float, mirrored: float
@@ -136,7 +138,7 @@ def test_figure_2_at_the_paper_s_size_is_the_recipes(network: str, tmp_path: Pat
 
 
 def test_the_method_of_a_circuit_is_that_which_was_laid_over_it() -> None:
-    """But for the sham ``shifted``, which differs from the weight mirror in delays, of which some are as they should be."""
+    """But for the sham ``shifted``, a weight mirror but for its delays, of which other circuits have some too."""
     circuit = nm.load("digits_narrow")
     known = {name: method_of(circuit.method(name).description) for name in OVERLAYS if name != "shifted"}
     assert known == {**{name: name for name in known}, "output_only": None, "permuted": None}
