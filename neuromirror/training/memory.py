@@ -61,7 +61,7 @@ class Memory:
         return self.kept + self.kept_per_image * micro_batch
 
     def mirroring(self, examples: Mapping[str, int], workers: int = 1) -> int:
-        """Return what the largest turn of mirroring takes of each of several processes, if all of it is held at once."""
+        """Return what the largest turn of mirroring takes of each process, if all of it is held at once."""
         turns = (size * -(-examples[mode] // workers) for mode, size in self.signals.items())
         return max(turns, default=0)
 
