@@ -30,7 +30,7 @@ from neuromirror.measure import over_seeds
 from neuromirror.rules.updater import Step
 from neuromirror.training.loop import Tally
 from neuromirror.training.settings import Settings
-from neuromirror.training.train import prepare
+from neuromirror.training.prepared import prepare
 
 RATE = 0.4
 

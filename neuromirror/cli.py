@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import threading
 import time
@@ -14,7 +15,7 @@ import cyclopts
 from cyclopts import App, Parameter
 
 from neuromirror.commands.data import data
-from neuromirror.errors import NeuromirrorError, RequestError
+from neuromirror.errors import NeuromirrorError, RequestError, RunError
 from neuromirror.interrupts import noting_interrupts
 from neuromirror.options import Whole
 from neuromirror.training.settings import Settings
@@ -335,6 +336,8 @@ def train(
     target: str = "auto",
     out: Annotated[str | None, Parameter(name=["--out", "-o"])] = None,
     resume: Path | None = None,
+    or_resume: Annotated[bool, Parameter(negative=())] = False,
+    fork: Path | None = None,
     evaluate: Annotated[bool, Parameter(negative=())] = False,
     dry_run: Annotated[bool, Parameter(negative=())] = False,
     throughput: float | None = None,
@@ -361,6 +364,11 @@ def train(
         The run directory itself; with several seeds, the directory of the run directories.
     resume
         Go on with the run of this directory, as it was begun.
+    or_resume
+        Go on with the run that --out has, if it was begun in the same way, instead of refusing it: for jobs that are
+        started again. What torchrun restarts does so by itself.
+    fork
+        Begin where the newest checkpoint of this run directory is, with whatever differs.
     evaluate
         Only evaluate the newest checkpoint of --resume.
     dry_run
@@ -382,6 +390,8 @@ def train(
         seeds=(seed, seeds),
         out=out,
         resume=resume,
+        or_resume=or_resume,
+        fork=fork,
         evaluate=evaluate,
         dry_run=dry_run,
         throughput=throughput,
@@ -465,24 +475,37 @@ def _code(arguments: list[str], interrupted: threading.Event, *, debug: bool) ->
     except (NeuromirrorError, cyclopts.CycloptsError) as error:
         if debug:
             traceback.print_exc()
-        text = str(error)
-        print(text if text.startswith(("error:", "warning:")) else f"error: {text}", file=sys.stderr)
+        _say_error(str(error), error)
         return error.exit_code if isinstance(error, NeuromirrorError) else 2
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        _say_interrupted()
         return 130
     except BrokenPipeError:
         sys.stderr.close()
         return 0
     except Exception as error:
         if interrupted.is_set():  # which a library that it came upon has taken for an error
-            print("interrupted", file=sys.stderr)
+            _say_interrupted()
             return 130
         if debug:
             raise
         print(f"error: {type(error).__name__}: {error}\n  This is a bug; --debug shows where.", file=sys.stderr)
         return 1
     return 0
+
+
+def _say_error(text: str, error: Exception) -> None:
+    """Print an error; of several processes the first speaks of requests, which are the same on all."""
+    rank = os.environ.get("RANK", "0")
+    if rank != "0" and not isinstance(error, RunError):
+        return
+    text = text if text.startswith(("error:", "warning:")) else f"error: {text}"
+    print(text if rank == "0" else f"rank {rank}: {text}", file=sys.stderr)
+
+
+def _say_interrupted() -> None:
+    if os.environ.get("RANK", "0") == "0":
+        print("interrupted", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,9 @@ from typing import Any
 
 
 class Interrupts:
-    """A context in which a first Ctrl-C waits for `check`, and a second one interrupts at once; so does SIGTERM.
+    """A context in which a first Ctrl-C waits for `check`, and a second one interrupts at once. SIGTERM waits always.
+
+    A job that is to end gets SIGTERM from more than one side, such as the cluster and torchrun, within the same moment.
 
     It changes nothing in threads other than the main one, nor where a signal is ignored, nor does it take SIGTERM from
     a program that has a handler of its own for it.
@@ -47,7 +49,7 @@ class Interrupts:
             raise KeyboardInterrupt
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
+        if self.asked and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.asked = True
 

@@ -15,6 +15,7 @@ from neuromirror.circuit.capabilities import TRAINING
 from neuromirror.circuit.circuit import Circuit
 from neuromirror.circuit.load import load
 from neuromirror.errors import RequestError, UnsupportedError
+from neuromirror.processes import place
 from neuromirror.progress import ProgressBar
 from neuromirror.training.settings import Settings
 from neuromirror.training.settings_file import backend_of
@@ -50,6 +51,8 @@ class Request:
     seeds: tuple[int, int]
     out: str | None
     resume: Path | None
+    or_resume: bool
+    fork: Path | None
     evaluate: bool
     dry_run: bool
     as_json: bool
@@ -94,6 +97,8 @@ def run_train(request: Request) -> None:
                 out=request.out,
                 settings=request.settings,
                 figures=request.figures,
+                or_resume=request.or_resume,
+                fork=request.fork,
                 announce=_announce,
                 progress=bars.of,
             )
@@ -152,6 +157,8 @@ def _run_spiking(request: Request) -> None:
 
 def _say(runs: list[Run], request: Request, wall_s: float) -> None:
     """Print what runs came to, and their records."""
+    if not place().is_first:
+        return
     for run in runs:
         _report(run, request.figures)
     if request.as_json:
@@ -172,6 +179,8 @@ class _Bars:
         return self._session.describe(done, total)
 
     def of(self, session: Session) -> Any:
+        if not place().is_first:
+            return lambda done, total: None
         self._session = session
         self.bar.restart()
         return self.bar.update
@@ -197,6 +206,14 @@ def _check(request: Request) -> None:
     _check_speed(request)
     if request.backend not in (TRAINING.name, SPIKING):
         raise UnsupportedError(f"--backend {request.backend}: training is done by torch, or in spikes by {SPIKING}.")
+    if place().size > 1 and (_backend(request) == SPIKING or request.dry_run):
+        what = "--dry-run" if request.dry_run else f"--backend {SPIKING}"
+        raise RequestError(f"{what}: one process does that. Start it without torchrun.")
+    if request.backend == SPIKING and (request.or_resume or request.fork is not None):
+        option = "--or-resume" if request.or_resume else "--fork"
+        raise UnsupportedError(f"{option}: spiking cells go on by --resume DIR alone. Leave it out.")
+    if request.or_resume and request.out is None:
+        raise RequestError("--or-resume: which run? Add --out DIR.")
     if request.backend != SPIKING and request.target != "auto" and request.resume is None:
         raise RequestError(f"--target {request.target}: a target of {SPIKING}. For torch use --device.")
     if not TRAINING.installed:
@@ -210,6 +227,9 @@ def _check(request: Request) -> None:
             raise RequestError("--dry-run: what a run goes on to do is known from its beginning. Leave out --resume.")
         if request.seeds != (0, 1):
             raise RequestError("--resume: a run goes on as it was begun. Leave out --seed and --seeds.")
+        if request.or_resume or request.fork is not None:
+            option = "--or-resume" if request.or_resume else "--fork"
+            raise RequestError(f"--resume: a run goes on as it was begun. Leave out {option}, or --resume.")
         if request.circuit is not None or request.changes or request.out is not None:
             raise RequestError("--resume: a run goes on as it was begun. Leave out the circuit, --set and --out.")
         for option, given in (("--backend", request.backend != TRAINING.name), ("--target", request.target != "auto")):
@@ -223,15 +243,18 @@ def _check(request: Request) -> None:
 
 
 def _announce(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    if place().is_first:
+        print(line, file=sys.stderr, flush=True)
 
 
 def _warn(circuit: Circuit) -> None:
     for problem in circuit.check():
-        print(problem, file=sys.stderr)
+        _announce(str(problem))
 
 
 def _say_errors(errors: dict[str, float], request: Request) -> None:
+    if not place().is_first:
+        return
     for name, error in errors.items():
         print(f"{request.resume}  {name.split('_')[0]} error: {error:.2f}%")
     if request.as_json:

@@ -113,6 +113,8 @@ class Batches:
         Whether batches come in memory that a GPU reads directly; without a GPU it makes no difference.
     start_method : str, optional
         How workers are started: "fork", "spawn" or "forkserver"; by default as is usual on the system.
+    part : (int, int)
+        Which of how many parts of the same size to give: in `epoch` of every batch, in `all` of the batches.
 
     Attributes
     ----------
@@ -124,7 +126,8 @@ class Batches:
     Raises
     ------
     RequestError
-        If a number is out of range, there is no such augmentation, or the set was loaded at another size.
+        If a number is out of range, there is no such augmentation, the set was loaded at another size, or a batch
+        does not consist of so many parts.
     """
 
     def __init__(
@@ -139,6 +142,7 @@ class Batches:
         workers: int = 0,
         pin_memory: bool = False,
         start_method: str | None = None,
+        part: tuple[int, int] = (0, 1),
     ) -> None:
         check_augmentation(augment)
         if checked_size(size) != images.size:
@@ -148,6 +152,7 @@ class Batches:
             )
         self.images = images
         self.batch = checked_whole("batch", batch, 1)
+        self.part = part
         self.seed = checked_seed(seed)
         self.steps_per_epoch = len(images) // self.batch
         self.waited_s = 0.0
@@ -195,11 +200,17 @@ class Batches:
                 "Begin with the next epoch."
             )
         shown = order(self.seed, epoch, len(self.images)).numpy()[: self.steps_per_epoch * self.batch]
-        return self._served(self._requests(shown, epoch)[first_step:])
+        number, parts = self.part
+        if self.batch % parts:
+            raise RequestError(f"batch {self.batch}: it does not consist of {parts} parts of the same size.")
+        own = slice(number * self.batch // parts, (number + 1) * self.batch // parts)
+        requests = self._requests(shown, epoch)[first_step:]
+        return self._served([dataclasses.replace(one, indices=one.indices[own]) for one in requests])
 
     def all(self) -> Iterator[Batch]:
         """Give every image once, in its order and as it is, with the last part batch; otherwise as `epoch`."""
-        return self._served(self._requests(np.arange(len(self.images)), None))
+        number, parts = self.part
+        return self._served(self._requests(np.arange(len(self.images)), None)[number::parts])
 
     def _requests(self, indices: np.ndarray, epoch: int | None) -> list[Request]:
         starts = range(0, len(indices), self.batch)

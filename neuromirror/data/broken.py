@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from PIL import Image
 
@@ -65,9 +65,33 @@ class BrokenImages:
         if not self.limit:
             raise error
         self.found.setdefault(error.name, error.why)
+        self._check(error.where, error.why)
+
+    def agree(self, known: int, of_ranks: Sequence[Mapping[str, str]]) -> None:
+        """Know what several processes have found that were alike until then, in their order.
+
+        Parameters
+        ----------
+        known : int
+            How many all of them knew.
+        of_ranks : sequence of mapping of str to str
+            What each has found since.
+
+        Raises
+        ------
+        RunError
+            If there are more than there may be.
+        """
+        self.found = dict(list(self.found.items())[:known])
+        for some in of_ranks:
+            for name, why in some.items():
+                self.found.setdefault(name, why)
+                self._check(name, why)
+
+    def _check(self, where: str, why: str) -> None:
         if len(self.found) > self.limit:
             raise RunError(
-                f"{error.where}: training image number {len(self.found)} that cannot be read ({error.why}), where "
+                f"{where}: training image number {len(self.found)} that cannot be read ({why}), where "
                 f"max_broken_images allows {self.limit}. 'neuromirror data check' finds all of them: mend the set, or "
                 "allow more."
             )

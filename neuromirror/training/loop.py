@@ -2,6 +2,9 @@
 
 All that is random is a pure function of the seed and the step, so that a run that goes on from a checkpoint does what
 it would have done.
+
+Several ranks take each a part of every batch, whole micro-batches, so that batch norm sees what it would see in one
+process. Their gradients are summed, and W and B stay bit for bit the same on all of them.
 """
 
 from __future__ import annotations
@@ -10,7 +13,6 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,15 +20,18 @@ from torch.nn import functional
 
 from neuromirror.backends.torch.mirror import Mirror
 from neuromirror.backends.torch.network import Network
+from neuromirror.backends.torch.ranks import ALONE, Ranks
 from neuromirror.circuit.protocol import Training
 from neuromirror.data.batches import Batches
 from neuromirror.errors import DivergenceError, RequestError
 from neuromirror.modes import ModePlan
 from neuromirror.rules.updater import Step
+from neuromirror.training.distributed import check_ranks, distributed, exchanging
 from neuromirror.training.mirroring import examples_of, shortened
 from neuromirror.training.optimizer import ForwardUpdater
 from neuromirror.training.rates import dropped, rate_factor
 from neuromirror.training.roles import Roles
+from neuromirror.training.statistics import average_statistics
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +97,8 @@ class Trainer:
         The type of numbers in which forward and backward passes are computed where that is safe.
     compiled : bool
         Whether `torch.compile` makes the forward and backward passes.
+    ranks : Ranks
+        The processes that train the network together; ``batches`` gives this one's part of each batch.
 
     Attributes
     ----------
@@ -101,6 +108,8 @@ class Trainer:
         Of the batches since it was last taken.
     examples : dict of str to int
         Of one turn of each mirror mode.
+    seen : dict of str to int
+        Mirroring examples that each B has learned from.
     mirroring_s : float
         Seconds spent mirroring so far.
     """
@@ -114,16 +123,22 @@ class Trainer:
         *,
         autocast: torch.dtype | None = None,
         compiled: bool = False,
+        ranks: Ranks = ALONE,
     ) -> None:
-        self.network, self.roles, self.training, self.batches = network, roles, training, batches
+        check_ranks(training, ranks.size)
+        self.network, self.roles, self.training, self.batches, self.ranks = network, roles, training, batches, ranks
         self.length = length_of(training, batches.steps_per_epoch, mirrors=bool(roles.mirrors))
         self.updater = ForwardUpdater(network, roles, training)
         self.mirror = Mirror(network, means=training.mirror_means)
         self.autocast, self.step, self.tally, self.mirroring_s = autocast, 0, Tally(), 0.0
         self.device, self._dtype = (first := next(network.parameters())).device, first.dtype
         self._module: nn.Module = torch.compile(network) if compiled else network  # pyright: ignore[reportAttributeAccessIssue]
+        if ranks.size > 1:
+            micro = min(training.micro_batch, training.batch)
+            self._module = distributed(self._module, network, micro, self._autocast, ranks)
         self._images: Iterator[tuple[Tensor, Tensor]] | None = None
-        self._seen = dict.fromkeys((one.name for mode in roles.mirrors for one in mode.learners), 0)
+        self._loaded: tuple[Tensor, Tensor] | None = None
+        self.seen = dict.fromkeys((one.name for mode in roles.mirrors for one in mode.learners), 0)
         self.examples = {mode.name: examples_of(network, mode, training) for mode in roles.mirrors}
 
     @property
@@ -136,24 +151,64 @@ class Trainer:
         """The learning rate of the next step, as a part of its peak."""
         return rate_factor(self.epoch, self.training, mirror_epochs=self.length.mirror / self.length.epoch)
 
-    def advance(self) -> None:
+    def load(self) -> int:
+        """Take the images of the next step, if it learns from any, and return how many they are on this rank.
+
+        Raises
+        ------
+        RunError
+            If they cannot be read.
+        """
+        if self.step < self.length.mirror:
+            return 0
+        if self._loaded is None:
+            self._loaded = self._next()
+        return len(self._loaded[1])
+
+    def advance(self, images: int | None = None) -> None:
         """Do one step.
+
+        Parameters
+        ----------
+        images : int, optional
+            Those of all ranks; by default this one is alone.
 
         Raises
         ------
         DivergenceError
-            If the loss is no longer finite.
+            If the loss is no longer finite. Several ranks do not raise here: see `is_finite`, which they agree on.
         """
         self.network.train()
         if self.step < self.length.mirror:
             self.mirror_all(1.0)
         else:
-            factor = self.rate_factor
-            self._learn(factor)
+            own, factor = self.load(), self.rate_factor
+            self._learn(own if images is None else images)
+            if self.ranks.size == 1:
+                self.check_finite(self.step)
+            self.updater.step(factor)
             if (self.step - self.length.mirror + 1) % self.training.mirror_every == 0:
                 follows = self.training.mirror_memory == "follows_drops"
                 self.mirror_all(dropped(self.epoch, self.training) if follows else 1.0)
         self.step += 1
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether the losses since the tally was last taken are finite on this rank."""
+        return math.isfinite(self.tally.loss)
+
+    def check_finite(self, steps: int, *, finite: bool | None = None) -> None:
+        """Raise if the loss of the step after so many is not finite, here or as others have found.
+
+        Raises
+        ------
+        DivergenceError
+        """
+        if not (self.is_finite if finite is None else finite):
+            raise DivergenceError(
+                f"the loss is no longer finite after {steps} steps (epoch {steps / self.length.epoch:.2f}). "
+                "Lower training.rate, or warm up for longer."
+            )
 
     def mirror_all(self, shortening: float) -> None:
         """Let every mirror mode have its turn; see `neuromirror.training.mirroring.shortened`."""
@@ -166,32 +221,41 @@ class Trainer:
 
     def _step(self, mode: ModePlan, name: str, examples: int, shortening: float) -> Step:
         updater = next(one.rule.updater for one in mode.learners if one.name == name)
-        step = updater.step(examples_seen=self._seen[name], examples=examples, window_s=mode.window_s)
-        self._seen[name] += examples
+        step = updater.step(examples_seen=self.seen[name], examples=examples, window_s=mode.window_s)
+        self.seen[name] += examples
         return shortened(step, shortening)
 
-    def _learn(self, factor: float) -> None:
-        images, labels = self._next()
-        total = len(labels)
-        for some, those in zip(self._micro_batches(images), self._micro_batches(labels), strict=True):
+    def _learn(self, total: int) -> None:
+        """Sum the gradients of this rank's images, each as one of so many, and those of all ranks."""
+        assert self._loaded is not None
+        (images, labels), self._loaded = self._loaded, None
+        parts = list(zip(self._micro_batches(images), self._micro_batches(labels), strict=True))
+        losses, wrong = [], []
+        for number, (some, those) in enumerate(parts):
             some, those = self.placed(some), those.to(self.device, non_blocking=True)
-            with torch.autocast(self.device.type, dtype=self.autocast, enabled=self.autocast is not None):
-                output = self._module(some)
-            loss = self.loss(output, those)
-            (loss * (len(those) / total)).backward()
-            self.tally.loss += loss.item() * len(those)
-            self.tally.wrong += int((output.argmax(dim=1) != those).sum())
+            with exchanging(self._module, number == len(parts) - 1):
+                with self._autocast():
+                    output = self._module(some)
+                loss = self.loss(output, those)
+                (loss * (len(those) / total)).backward()
+            losses.append(loss.detach())
+            wrong.append((output.detach().argmax(dim=1) != those).sum())
+        # Read once a step: a device that is asked for a number has to finish all that it was given before.
+        for (_, those), loss, false in zip(parts, *(torch.stack(one).tolist() for one in (losses, wrong)), strict=True):
+            self.tally.loss += loss * len(those)
+            self.tally.wrong += false
             self.tally.images += len(those)
-        if not math.isfinite(self.tally.loss):
-            raise DivergenceError(
-                f"the loss is no longer finite after {self.step} steps (epoch {self.epoch:.2f}). "
-                "Lower training.rate, or warm up for longer."
-            )
-        self.updater.step(factor)
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, dtype=self.autocast, enabled=self.autocast is not None)
+
+    def forget_loaded(self) -> None:
+        """Take the images of the next step anew: it is another one."""
+        self._images = self._loaded = None
 
     def _micro_batches(self, rows: Tensor) -> Sequence[Tensor]:
         micro = self.training.micro_batch
-        if len(rows) == self.training.batch:
+        if len(rows) == self.training.batch // self.ranks.size:
             return rows.split(micro)
         # Images that cannot be read are left out. Even parts leave none with a single image, of which batch norm might
         # take no variance.
@@ -218,28 +282,13 @@ class Trainer:
     @torch.no_grad()
     def error_percent(self, batches: Batches) -> float:
         """Return the share of images of a set that the network puts into a wrong class, in percent."""
+        average_statistics(self.network, self.ranks)
         self.network.eval()
         wrong = images = 0
         for some, labels in batches.all():
-            with torch.autocast(self.device.type, dtype=self.autocast, enabled=self.autocast is not None):
+            with self._autocast():
                 output = self.network(self.placed(some))
             wrong += int((output.argmax(dim=1).cpu() != labels).sum())
             images += len(labels)
+        wrong, images = self.ranks.numbers([wrong, images])
         return 100.0 * wrong / images
-
-    def state(self) -> dict[str, Any]:
-        """Return all that the rest of the run depends on."""
-        return {
-            "step": self.step,
-            "network": self.network.state_dict(),
-            "updater": self.updater.optimizer.state_dict(),
-            "seen": dict(self._seen),
-            "tally": vars(self.tally).copy(),
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a state."""
-        self.network.load_state_dict(state["network"])
-        self.updater.optimizer.load_state_dict(state["updater"])
-        self.step, self._seen, self.tally = state["step"], dict(state["seen"]), Tally(**state["tally"])
-        self._images = None

@@ -15,16 +15,19 @@ from neuromirror.backends.torch.weight_files import packed
 from neuromirror.circuit.methods import method_of
 from neuromirror.data.batches import Batches
 from neuromirror.data.load import Data
-from neuromirror.errors import DivergenceError
+from neuromirror.errors import DivergenceError, NeuromirrorError
 from neuromirror.interrupts import Interrupts
 from neuromirror.plan import FloatArray, Plan, transport
 from neuromirror.record.manifest import PhaseEntry
+from neuromirror.record.onlooker import Onlooker
 from neuromirror.record.store import RunWriter
 from neuromirror.recorder import alignment_of
 from neuromirror.schedule import window_s
 from neuromirror.training import checkpoint
+from neuromirror.training.agreement import CHECKED_EVERY, Agreed, agree, check_same
 from neuromirror.training.deltas import delta_angles
 from neuromirror.training.loop import Tally, Trainer
+from neuromirror.training.moment import go_on, state_of
 from neuromirror.training.settings import Settings
 
 CHECKPOINTS = "checkpoints"
@@ -44,17 +47,28 @@ class Session:
     size : (int, int)
         Of the images.
     settings : Settings
-    writer : RunWriter
-        Of a record without rows, or of one that goes on.
+    writer : RunWriter or Onlooker
+        Of a record without rows, or of one that goes on; the latter on ranks but the first.
+    notes : mapping, optional
+        What the summary says besides, of where the run comes from.
     """
 
     def __init__(
-        self, trainer: Trainer, data: Data, size: tuple[int, int], settings: Settings, writer: RunWriter
+        self,
+        trainer: Trainer,
+        data: Data,
+        size: tuple[int, int],
+        settings: Settings,
+        writer: RunWriter | Onlooker,
+        notes: Mapping[str, Any] | None = None,
     ) -> None:
         self.trainer, self.data, self.size, self.settings, self.writer = trainer, data, size, settings, writer
         self.plan: Plan = trainer.network.plan
+        self.ranks = trainer.ranks
+        self.notes = dict(notes or {})
         self.rows, self.last, self.broken_told = 0, dict[str, Any](), 0
         data.broken.begin()
+        self.broken_known = len(data.broken.found)
         self.began_s, self.first_step = time.perf_counter(), trainer.step
         self.evaluating_s, self.angles_s = 0.0, 0.0
         self._board: Any = None
@@ -71,14 +85,15 @@ class Session:
             If the loss or a weight is no longer finite; the record up to there is kept.
         """
         self.began_s, self.first_step = time.perf_counter(), self.trainer.step
-        complete, self._is_whole = False, self.trainer.step > 0
+        complete, self._is_whole, self._is_agreed = False, self.trainer.step > 0, self.ranks.size == 1
         try:
             with Interrupts() as interrupts:
                 self._advance(progress, interrupts)
-                complete = True
+                complete = self._is_agreed = True
         finally:
-            # In the midst of a step there is nothing to go on from: the last checkpoint stays the newest.
-            if self._is_whole:
+            # In the midst of a step there is nothing to go on from: the last checkpoint stays the newest. Nor is there
+            # when one rank of several ends by itself, since a checkpoint is written by all.
+            if self._is_whole and self._is_agreed:
                 self.save()
             self._close(complete=complete)
 
@@ -88,30 +103,63 @@ class Session:
             self._row()
             self._is_whole = True
         while trainer.step < trainer.length.total:
-            interrupts.check()
+            agreed = self._agreed(interrupts, saved_s)
+            if agreed.save:
+                self.save()
+                saved_s = time.perf_counter()
+            if agreed.stop:
+                self._is_agreed = True
+                raise KeyboardInterrupt
             self._is_whole = False
-            trainer.advance()
+            trainer.advance(agreed.images)
+            if trainer.step % CHECKED_EVERY == 0:
+                check_same(trainer.network, self.ranks, trainer.step)
             if self._is_due():
                 self._row()
             self._is_whole = True
-            steps, now = self.settings.checkpoint_steps, time.perf_counter()
-            if now - saved_s > self.settings.checkpoint_s or (steps and trainer.step % steps == 0):
-                self.save()
-                saved_s = time.perf_counter()
             progress(trainer.step, trainer.length.total)
 
-    def save(self) -> None:
-        """Write a checkpoint."""
-        state = {**self.trainer.state(), "rows": self.rows, "last": self.last, "data_sha256": self.data.sha256}
-        state |= {"broken": dict(self.data.broken.found), "broken_told": self.broken_told}
-        checkpoint.save(self.writer.path / CHECKPOINTS, self.trainer.step, state)
+    def _agreed(self, interrupts: Interrupts, saved_s: float) -> Agreed:
+        """Load the images of the next step, and agree with all ranks on what comes next."""
+        trainer, steps, failure, images = self.trainer, self.settings.checkpoint_steps, None, 0
+        try:
+            images = trainer.load()
+        except NeuromirrorError as error:
+            failure, self._is_whole = error, False
+        is_time = time.perf_counter() - saved_s > self.settings.checkpoint_s
+        is_step = bool(steps) and trainer.step % steps == 0 and trainer.step > self.first_step
+        agreed = agree(
+            self.ranks,
+            self.data.broken,
+            self.broken_known,
+            stop=interrupts.asked,
+            save=is_time or is_step,
+            images=images,
+            finite=trainer.is_finite,
+            failure=failure,
+        )
+        self.broken_known = len(self.data.broken.found)
+        if not agreed.finite:
+            self._is_whole = False
+            trainer.check_finite(trainer.step - 1, finite=False)
+        return agreed
 
-    def restore(self, state: dict[str, Any]) -> None:
+    def save(self) -> None:
+        """Write a checkpoint; all ranks together."""
+        check_same(self.trainer.network, self.ranks, self.trainer.step)
+        state, length = state_of(self.trainer), self.trainer.length
+        state.said |= {"rows": self.rows, "last": self.last, "data_sha256": self.data.sha256}
+        state.said |= {"broken": dict(self.data.broken.found), "broken_told": self.broken_told}
+        state.said |= {"epoch_steps": length.epoch, "mirror_steps": length.mirror}
+        kept = self.settings.keep_checkpoints
+        checkpoint.save(self.writer.path / CHECKPOINTS, self.trainer.step, state, ranks=self.ranks, kept=kept)
+
+    def restore(self, state: checkpoint.State) -> None:
         """Go on from a checkpoint."""
-        self.trainer.restore(state)
-        self.rows, self.last = state["rows"], state["last"]
-        self.data.broken.begin(state["broken"])
-        self.broken_told = state["broken_told"]
+        go_on(self.trainer, state)
+        self.rows, self.last = state.said["rows"], state.said["last"]
+        self.data.broken.begin(state.said["broken"])
+        self.broken_told, self.broken_known = state.said["broken_told"], len(self.data.broken.found)
 
     def _is_due(self) -> bool:
         step, length = self.trainer.step, self.trainer.length
@@ -136,6 +184,8 @@ class Session:
         """Measure, and add a row to the metrics; keep the weights where a phase ends."""
         started, evaluated_s = time.perf_counter(), self.evaluating_s
         trainer, length = self.trainer, self.trainer.length
+        check_same(trainer.network, self.ranks, trainer.step)
+        loss, wrong, images = self.ranks.numbers(list(vars(trainer.tally).values()))
         arrays = arrays_of(trainer.network)
         mode, examples = self._mode(), trainer.step * trainer.training.batch
         row: dict[str, Any] = {
@@ -148,9 +198,9 @@ class Session:
             "rate_factor": trainer.rate_factor,
             **alignment_of(self.plan, arrays),
         }
-        if trainer.tally.images:
-            row["loss"] = trainer.tally.loss / trainer.tally.images
-            row["train_error_percent"] = 100.0 * trainer.tally.wrong / trainer.tally.images
+        if images:
+            trainer.check_finite(trainer.step - 1, finite=np.isfinite(loss))
+            row["loss"], row["train_error_percent"] = loss / images, 100.0 * wrong / images
         if trainer.step == 0 or trainer.step > length.mirror:
             row |= self._errors()
         if self.settings.delta_images:
@@ -192,7 +242,13 @@ class Session:
         for part in wanted:
             images = sets[part]
             assert images is not None
-            batches = Batches(images, self.data, batch=min(250, len(images)), size=self.size)
+            batches = Batches(
+                images,
+                self.data,
+                batch=min(250, len(images)),
+                size=self.size,
+                part=(self.ranks.rank, self.ranks.size),
+            )
             found[f"{part}_error_percent"] = self.trainer.error_percent(batches)
         self.evaluating_s += time.perf_counter() - started
         return found
@@ -260,11 +316,12 @@ class Session:
             "top1_error_percent": self.last.get("test_error_percent"),
             "validation_error_percent": self.last.get("validation_error_percent"),
             "broken_images": list(self.data.broken.found),
+            **self.notes,
         }
 
     def _show(self, row: Mapping[str, Any]) -> None:
         """Write a row for TensorBoard."""
-        if not self.settings.tensorboard:
+        if not self.settings.tensorboard or not self.ranks.is_first:
             return
         if self._board is None:
             from torch.utils.tensorboard import SummaryWriter

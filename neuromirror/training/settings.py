@@ -48,6 +48,8 @@ class Settings:
         Seconds from one checkpoint to the next at most.
     checkpoint_steps : int or None
         Steps from one checkpoint to the next.
+    keep_checkpoints : int
+        How many checkpoints there are at a time, the newest ones.
     delta_images : int
         Images of the fixed batch on which δ angles are measured after every epoch; 0 measures none.
     tensorboard : bool
@@ -68,6 +70,7 @@ class Settings:
     workers: Whole = 0
     checkpoint_s: float = 300.0
     checkpoint_steps: Whole | None = None
+    keep_checkpoints: Whole = 2
     delta_images: Whole = 64
     tensorboard: bool = False
 
@@ -89,7 +92,7 @@ class Settings:
         if self.delta_images == 1:
             raise RequestError("--delta-images 1: batch norm takes 2 or more. Take 0 to measure no δ angles.")
         least = {"workers": 0, "max_broken_images": 0, "validation_images": 0, "delta_images": 0, "checkpoint_s": 0}
-        least |= {name: 1 for name in ("train_images", "test_images", "checkpoint_steps")}
+        least |= {name: 1 for name in ("train_images", "test_images", "checkpoint_steps", "keep_checkpoints")}
         for name, low in least.items():
             value = getattr(self, name)
             if value is not None and not value >= low:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,59 +10,25 @@ from typing import Any
 
 import torch
 
-from neuromirror import seeds
-from neuromirror.backends.torch.network import Network
-from neuromirror.begun import check_circuit, check_incomplete
+from neuromirror.backends.torch.ranks import Ranks, joined
+from neuromirror.begun import check_incomplete
 from neuromirror.circuit.circuit import Circuit
-from neuromirror.circuit.load import load
-from neuromirror.circuit.protocol import Training
 from neuromirror.data.batches import Batches
-from neuromirror.errors import RequestError
-from neuromirror.plan import Plan
+from neuromirror.errors import RequestError, UnsupportedError
+from neuromirror.processes import place
 from neuromirror.record.manifest import Manifest
-from neuromirror.record.store import RunWriter, check_free
 from neuromirror.result import Run, open_run
-from neuromirror.simulation import manifest_of, run_folders, versions_of
+from neuromirror.simulation import run_folders
 from neuromirror.training import checkpoint
-from neuromirror.training.device import DTYPES, device_of
-from neuromirror.training.images import Fitted, check_images, circuit_to_train, fitted_to_images
 from neuromirror.training.loop import Trainer
-from neuromirror.training.roles import roles_of
-from neuromirror.training.session import CHECKPOINTS, Session, phases_of
+from neuromirror.training.moment import go_on
+from neuromirror.training.prepared import Prepared, prepare, prepared_again
+from neuromirror.training.session import CHECKPOINTS, Session
 from neuromirror.training.settings import Settings
-from neuromirror.training.settings_file import FILE, read_settings, to_json
+from neuromirror.training.settings_file import read_settings
+from neuromirror.training.start import begin, gone_on, is_begun
 
 Progress = Callable[[float, float], None]
-
-
-class Prepared(Fitted):
-    """A circuit and the images that it is fitted to, for a network of torch."""
-
-    def trainer(self, seed: int, settings: Settings) -> Trainer:
-        """Return a run at its beginning."""
-        plan = Plan(self.circuit, seeds.checked_seed(seed))
-        roles, training = roles_of(plan), plan.description.training or Training()
-        network = Network(plan, roles.on).to(device=device_of(settings.device), dtype=DTYPES[settings.dtype])
-        if settings.channels_last:
-            network = network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-        batches = Batches(
-            self.data.train,
-            self.data,
-            batch=training.batch,
-            size=self.size,
-            augment=training.augment,
-            seed=plan.seed,
-            workers=settings.workers,
-            pin_memory=device_of(settings.device).type == "cuda",
-        )
-        return Trainer(
-            network,
-            roles,
-            training,
-            batches,
-            autocast=torch.bfloat16 if settings.bf16 else None,
-            compiled=settings.compile,
-        )
 
 
 def train(
@@ -76,6 +41,8 @@ def train(
     seed: int = 0,
     out: Path | str | None = None,
     figures: bool = True,
+    or_resume: bool = False,
+    fork: Path | str | None = None,
     **settings: Any,
 ) -> Run:
     """Teach a circuit to tell images apart (section 7).
@@ -99,6 +66,10 @@ def train(
         The run directory itself; ``runs/NAME-DATA-seedN`` by default, numbered where it is taken.
     figures : bool
         Whether to draw the figures.
+    or_resume : bool
+        Whether a run that ``out`` has already goes on, if it was begun in the same way. With torch alone.
+    fork : path, optional
+        A run directory at whose newest checkpoint this run begins. With torch alone.
     **settings
         See `neuromirror.training.settings.Settings`.
 
@@ -122,12 +93,22 @@ def train(
     except TypeError as error:
         raise RequestError(f"train: {error}. See neuromirror.training.settings.Settings.") from error
     if backend == "brian2":
+        if or_resume or fork is not None:
+            raise UnsupportedError("train: spiking cells go on by neuromirror.resume alone, not by or_resume or fork.")
         from neuromirror.training.spiking import train_spiking_seeds
 
         return train_spiking_seeds(circuit, seeds_=[seed], out=out, settings=chosen, target=target, figures=figures)[0]
     if backend != "torch" or target != "auto":
         raise RequestError(f"train: backend '{backend}' with target '{target}'. Use torch, or brian2 with a target.")
-    return train_seeds(circuit, seeds_=[seed], out=out, settings=chosen, figures=figures)[0]
+    return train_seeds(
+        circuit,
+        seeds_=[seed],
+        out=out,
+        settings=chosen,
+        figures=figures,
+        or_resume=or_resume,
+        fork=None if fork is None else Path(fork),
+    )[0]
 
 
 def train_seeds(
@@ -137,26 +118,48 @@ def train_seeds(
     out: Path | str | None = None,
     settings: Settings,
     figures: bool = True,
+    or_resume: bool = False,
+    fork: Path | None = None,
     announce: Callable[[str], None] = lambda _: None,
     progress: Callable[[Session], Progress] = lambda _: lambda done, total: None,
 ) -> list[Run]:
     """Train once for each seed; see `train`.
 
-    With several seeds ``out`` names the directory that holds a run directory ``seed-N`` for each.
+    With several seeds ``out`` names the directory that holds a run directory ``seed-N`` for each. Under torchrun all of
+    its processes train together, and what it starts again goes on by itself.
+
+    Parameters
+    ----------
+    or_resume : bool
+        Whether runs that ``out`` has already go on, if they were begun in the same way, and complete ones stay.
+    fork : Path, optional
+        A run from whose newest checkpoint this one begins, with whatever differs in its circuit and settings.
+
+    Raises
+    ------
+    RequestError
+        As `train`, and if a run was begun in another way, with the differences.
     """
-    prepared = prepare(circuit, settings)
+    ranks = joined()
+    prepared = ranks.together(lambda: prepare(circuit, settings))
     if not seeds_ or len(set(seeds_)) < len(seeds_):
         raise RequestError(f"seeds {list(seeds_)}: expected one or more seeds, each once.")
+    if ranks.size > 1 and out is None:
+        raise RequestError("--out: several processes need one directory, by which a run is found again. Add --out DIR.")
+    if fork is not None and len(seeds_) > 1:
+        raise RequestError("--fork: one run comes from another. Leave out --seeds.")
+    goes_on = or_resume or place().restarts > 0
     folders = run_folders(f"{prepared.circuit.name}-{prepared.data.name}", list(seeds_), out)
-    for folder in folders:
-        check_free(folder)
+    begun = ranks.together(lambda: [is_begun(folder, goes_on) for folder in folders])
     runs = []
-    for seed, folder in zip(seeds_, folders, strict=True):
-        with deterministic():
-            session = _begin(prepared, prepared.trainer(seed, settings), settings, folder)
-            announce(said_of(session.trainer, prepared, settings))
-            session.run(progress(session))
-        runs.append(_opened(folder, figures))
+    for seed, folder, has_begun in zip(seeds_, folders, ranks.gathered(begun)[0], strict=True):
+        if not (has_begun and open_run(folder).manifest.complete):
+            with deterministic():
+                make = gone_on if has_begun else begin
+                session = make(prepared, seed, settings, folder, ranks, fork=fork)
+                announce(said_of(session, prepared, settings))
+                session.run(progress(session))
+        runs.append(_opened(folder, figures, ranks))
     return runs
 
 
@@ -179,72 +182,64 @@ def resume(
     RequestError
         If it is none of `train`, is complete, or its data has changed.
     """
-    folder = Path(folder)
-    read_settings(folder)  # which says what is wrong with a directory of another command
-    check_incomplete(folder, open_run(folder).manifest, "Train again")
-    manifest, settings, prepared, state = _begun(folder)
-    with deterministic():
-        trainer = prepared.trainer(manifest.seed, settings)
-        session = Session(
-            trainer,
-            prepared.data,
-            prepared.size,
-            settings,
-            RunWriter.reopen(folder, 0 if state is None else state["rows"]),
-        )
-        if state is not None:
-            session.restore(state)
-        announce(f"{folder}: goes on after step {trainer.step} of {trainer.length.total}")
-        session.run(progress(session))
-    return _opened(folder, figures)
+    folder, ranks = Path(folder), joined()
+
+    def checked() -> tuple[Manifest, Settings]:
+        settings = read_settings(folder)  # which says what is wrong with a directory of another command
+        manifest = open_run(folder).manifest
+        if place().restarts == 0:
+            check_incomplete(folder, manifest, "Train again")
+        return manifest, settings
+
+    manifest, settings = ranks.together(checked)
+    if not manifest.complete:
+        prepared = ranks.together(lambda: prepared_again(folder, manifest, settings))
+        with deterministic():
+            session = gone_on(prepared, manifest.seed, settings, folder, ranks)
+            announce(said_of(session, prepared, settings))
+            session.run(progress(session))
+    return _opened(folder, figures, ranks)
 
 
 def evaluate(folder: Path | str) -> dict[str, float]:
     """Return the error of the newest checkpoint of a run on each part of its data, in percent; nothing is trained."""
-    folder = Path(folder)
-    manifest, settings, prepared, state = _begun(folder)
+    folder, ranks = Path(folder), joined()
+    settings, manifest = read_settings(folder), open_run(folder).manifest
+    prepared = prepared_again(folder, manifest, settings)
+    state = checkpoint.newest(folder / CHECKPOINTS, ranks=ranks)
     if state is None:
         raise RequestError(f"{folder}: there is no checkpoint in it. Train first.")
-    trainer = prepared.trainer(manifest.seed, settings)
-    trainer.restore({key: state[key] for key in ("network", "updater", "step", "seen", "tally")})
-    parts = {"validation": prepared.data.validation, "test": prepared.data.test}
+    trainer = prepared.trainer(manifest.seed, settings, ranks)
+    go_on(trainer, state)
+    parts, part = {"validation": prepared.data.validation, "test": prepared.data.test}, (ranks.rank, ranks.size)
     return {
-        f"{part}_error_percent": trainer.error_percent(
-            Batches(images, prepared.data, batch=min(250, len(images)), size=prepared.size)
+        f"{name}_error_percent": trainer.error_percent(
+            Batches(images, prepared.data, batch=min(250, len(images)), size=prepared.size, part=part)
         )
-        for part, images in parts.items()
+        for name, images in parts.items()
         if images is not None
     }
 
 
-def prepare(circuit: Circuit | str | Path, settings: Settings, *, overlaid: bool = False) -> Prepared:
-    """Load the data, and fit the circuit to it.
-
-    Parameters
-    ----------
-    circuit : Circuit, str or Path
-    settings : Settings
-    overlaid : bool
-        Whether the circuit is that of the method already.
-    """
-    settings.check()
-    device_of(settings.device)
-    circuit = circuit_to_train(circuit, settings, overlaid=overlaid)
-    roles_of(Plan(circuit, 0))  # which says what stands in the way, before any image is read
-    fitted = fitted_to_images(circuit, settings)
-    return Prepared(circuit=fitted.circuit, data=fitted.data, size=fitted.size)
+def said_of(session: Session, prepared: Prepared, settings: Settings) -> str:
+    """Return the line that begins a run: what will be done, or is still to do."""
+    trainer = session.trainer
+    if trainer.step and not session.notes:
+        return f"{session.writer.path}: goes on after step {trainer.step} of {trainer.length.total}"
+    return plan_line(trainer, prepared, settings)
 
 
-def said_of(trainer: Trainer, prepared: Prepared, settings: Settings) -> str:
-    """Return the line that begins a run: what will be done, on what."""
-    length = trainer.length
+def plan_line(trainer: Trainer, prepared: Prepared, settings: Settings) -> str:
+    """Return in a line what a run does, on what."""
+    length, ranks = trainer.length, trainer.ranks.size
     images, test = len(prepared.data.train), len(prepared.data.test)
     mirrored = f", the first {length.mirror} of mirroring alone" if length.mirror else ""
     threads = torch.get_num_threads()
     return (
         f"{prepared.circuit.name}: {length.total} steps of {trainer.training.batch} images{mirrored}; "
         f"{prepared.data.name}, {images} images to learn from and {test} to test; "
-        f"torch ({trainer.device}, {settings.dtype}, {threads} thread{'' if threads == 1 else 's'}), "
+        f"torch ({'' if ranks == 1 else f'{ranks} processes, '}{trainer.device}, {settings.dtype}, "
+        f"{threads} thread{'' if threads == 1 else 's'}), "
         f"seed {trainer.network.plan.seed}"
     )
 
@@ -260,39 +255,8 @@ def deterministic() -> Iterator[None]:
         torch.use_deterministic_algorithms(held, warn_only=warned)
 
 
-def _begin(prepared: Prepared, trainer: Trainer, settings: Settings, folder: Path) -> Session:
-    plan, roles = trainer.network.plan, trainer.roles
-    learned = {*roles.forward, *roles.kolen_pollack, *(one.name for mode in roles.mirrors for one in mode.learners)}
-    target = f"{trainer.device}, {settings.dtype}"
-    manifest = manifest_of(plan, backend="torch", target=target, phases=phases_of(trainer), learned=learned)
-    versions = versions_of("torch", "torchvision")
-    files = prepared.circuit.to_files("circuit")
-    text = files.pop("circuit.toml").decode()
-    summary = {"data": prepared.data.name, "data_sha256": prepared.data.sha256}
-    manifest = dataclasses.replace(manifest, versions=versions, summary=summary)
-    writer = RunWriter.create(folder, manifest, text, {**files, FILE: to_json(settings).encode()})
-    return Session(trainer, prepared.data, prepared.size, settings, writer)
-
-
-def _begun(folder: Path) -> tuple[Manifest, Settings, Prepared, dict[str, Any] | None]:
-    """Return what a run began with, checked, and its newest checkpoint."""
-    settings, manifest = read_settings(folder), open_run(folder).manifest
-    if manifest.backend != "torch":
-        raise RequestError(
-            f"{folder}: cells of {manifest.backend} are tested as they learn. Their errors are in its metrics.jsonl; "
-            "go on with it by neuromirror train --resume, without --evaluate."
-        )
-    prepared = prepare(load(folder / "circuit.toml"), settings, overlaid=True)
-    check_circuit(folder, prepared.circuit, manifest)
-    state, began = checkpoint.newest(folder / CHECKPOINTS), manifest.summary.get("data_sha256")
-    if began is None:
-        began = prepared.data.sha256 if state is None else state["data_sha256"]
-    check_images(settings, prepared.data, began)
-    return manifest, settings, prepared, state
-
-
-def _opened(folder: Path, figures: bool) -> Run:
-    record = open_run(folder)
+def _opened(folder: Path, figures: bool, ranks: Ranks) -> Run:
+    record = ranks.together(lambda: open_run(folder))
     if figures:
-        record.save_figures()
+        ranks.on_first(record.save_figures)
     return record

@@ -16,9 +16,11 @@ from experiments.tiny_nets import Tables, conv_tables, dense_tables
 from neuromirror.backends.torch.mirror import Mirror
 from neuromirror.backends.torch.network import Network
 from neuromirror.circuit.protocol import Training
+from neuromirror.errors import RequestError
 from neuromirror.plan import Plan
 from neuromirror.rules.updater import Step
 from neuromirror.training.cost import mirrored_numbers, operations_of, signal_numbers, taught_numbers
+from neuromirror.training.distributed import check_ranks
 from neuromirror.training.memory import memory_of
 from neuromirror.training.optimizer import ForwardUpdater
 from neuromirror.training.roles import Roles, roles_of
@@ -189,6 +191,15 @@ def test_a_division_has_every_image_once(batch: int, micro: int) -> None:
         if one.workers > 1:
             assert one.workers * one.micro_batch * one.accumulation == batch
     assert {one.workers for one in divisions(batch, micro)} == {2**k for k in range(11) if batch % 2**k == 0}
+
+
+@given(batch=st.integers(1, 5000), micro=st.integers(1, 300))
+def test_training_takes_as_many_processes_as_a_batch_is_divided_among(batch: int, micro: int) -> None:
+    for one in divisions(batch, micro):
+        check_ranks(Training(batch=batch, micro_batch=one.micro_batch), one.workers)
+        if one.workers > 1 and one.micro_batch < micro:  # the micro-batch of the file would not do
+            with pytest.raises(RequestError, match="training.micro_batch"):
+                check_ranks(Training(batch=batch, micro_batch=micro), one.workers)
 
 
 def test_the_paper_s_batch_goes_to_thirty_two_processes_before_batch_norm_changes() -> None:

@@ -20,6 +20,7 @@ from neuromirror.plan import FloatArray, Plan
 from neuromirror.rules.updater import PlainUpdater
 from neuromirror.training.deltas import delta_angles
 from neuromirror.training.loop import Trainer
+from neuromirror.training.moment import go_on, state_of
 from neuromirror.training.roles import roles_of
 from neuromirror.training.session import arrays_of
 
@@ -325,14 +326,14 @@ def test_a_run_goes_on_from_its_state_in_a_new_network_as_in_its_own(anew: bool)
     trainer = trainer_of(tables, "wm")
     for _ in range(7):
         trainer.advance()
-    state, other = copy.deepcopy(trainer.state()), trainer_of(tables, "wm", seed=0 if not anew else 5)
+    state, other = copy.deepcopy(state_of(trainer)), trainer_of(tables, "wm", seed=0 if not anew else 5)
     if anew:
         other.network.plan = trainer.network.plan
     for _ in range(6):
         trainer.advance()
     expected, tally = everything(trainer.network), vars(trainer.tally).copy()
     going = other if anew else trainer
-    going.restore(state)
+    go_on(going, state)
     assert going.step == 7
     for _ in range(6):
         going.advance()

@@ -123,7 +123,7 @@ def record_of(folder: Path) -> dict[str, Any]:
     files = {
         str(path.relative_to(folder)): path.read_bytes()
         for path in folder.rglob("*")
-        if path.is_file() and path.parent.name != "checkpoints" and path.name not in ("timings.json", "training.json")
+        if path.is_file() and "checkpoints" not in path.parts and path.name not in ("timings.json", "training.json")
     }
     manifest = json.loads(files["manifest.json"])
     del manifest["invocation"]
@@ -138,10 +138,10 @@ def test_workers_and_going_on_change_nothing(root: Path, tmp_path: Path, monkeyp
     for stop in (1, 7, 12):
         folder = tmp_path / f"stopped-{stop}"
 
-        def stopped(trainer: Trainer, stop: int = stop) -> None:
+        def stopped(trainer: Trainer, images: int | None = None, stop: int = stop) -> None:
             if trainer.step == stop:
                 raise KeyboardInterrupt
-            advance(trainer)
+            advance(trainer, images)
 
         with monkeypatch.context() as patched:
             patched.setattr(Trainer, "advance", stopped)

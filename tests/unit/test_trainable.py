@@ -6,9 +6,9 @@ import pytest
 
 import neuromirror as nm
 from neuromirror.errors import CircuitError, Problem, RequestError
+from neuromirror.training.prepared import prepare
 from neuromirror.training.settings import Settings
 from neuromirror.training.spiking import spiking_training
-from neuromirror.training.train import prepare
 from neuromirror.training.trainable import refusals
 
 

@@ -7,25 +7,28 @@ import dataclasses
 import json
 import math
 import os
+import pickle
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from hypothesis import example, given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import neuromirror as nm
 from experiments.tiny_nets import Tables, conv_tables, dense_tables
 from neuromirror.backends.torch.network import Network
 from neuromirror.circuit.protocol import Training
-from neuromirror.errors import CircuitError, RequestError
+from neuromirror.errors import CircuitError, RequestError, RunError
 from neuromirror.measure.theory import rate_angle_deg
 from neuromirror.plan import Plan
 from neuromirror.rules.updater import Step
 from neuromirror.training import checkpoint
+from neuromirror.training.checkpoint import State
 from neuromirror.training.device import device_of
 from neuromirror.training.loop import Length, length_of
 from neuromirror.training.mirroring import LONGEST, examples_of, predicted_angle_deg, shortened
@@ -415,38 +418,66 @@ def test_a_shortened_step_has_the_same_fixed_point_and_a_longer_memory(keep: flo
 # ---- checkpoints -----------------------------------------------------------------------------------------------------
 
 
-def state_of(step: int) -> dict[str, Any]:
-    return {"step": step, "network": {"W": torch.full((3, 2), float(step))}, "last": {"loss": step / 3, "none": None}}
+def state_of(step: int) -> State:
+    """Return arrays of several types and shapes, and what JSON holds; nan is a number there."""
+    shared = {
+        "W": torch.full((3, 2), float(step)),
+        "momentum/W": torch.arange(6.0, dtype=torch.float64).reshape(3, 2),
+        "image": torch.randn(2, 3, 4, 4).to(memory_format=torch.channels_last),
+        "count": torch.tensor(step),
+    }
+    said = {"step": step, "last": {"loss": step / 3, "none": None, "lost": math.inf}}
+    return State(shared=shared, own=[{"norm.running_mean": torch.ones(2) * step}], said=said)
 
 
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
+def newest_step(folder: Path) -> int | None:
+    found = checkpoint.newest(folder)
+    return None if found is None else found.said["step"]
+
+
 def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path) -> None:
-    saved = checkpoint.save(tmp_path / "new" / "folder", 7, state_of(7))
+    written = state_of(7)
+    saved = checkpoint.save(tmp_path / "new" / "folder", 7, written)
     found = checkpoint.newest(tmp_path / "new" / "folder")
     assert found is not None
-    assert saved.name == "step-0000000007.pt"
-    assert torch.equal(found.pop("network")["W"], state_of(7)["network"]["W"])
-    assert found == {key: value for key, value in state_of(7).items() if key != "network"}
+    assert saved.name == "step-0000000007"
+    assert found.shared.keys() == written.shared.keys()
+    assert all(torch.equal(found.shared[name], one) for name, one in written.shared.items())
+    assert all(found.shared[name].dtype == one.dtype for name, one in written.shared.items())
+    assert [list(one) for one in found.own] == [["norm.running_mean"]]
+    assert torch.equal(found.own[0]["norm.running_mean"], torch.ones(2) * 7)
+    assert {key: found.said[key] for key in written.said} == written.said
 
 
-def test_the_newest_two_checkpoints_are_kept(tmp_path: Path) -> None:
-    for step in (9, 10, 200, 1000):
-        checkpoint.save(tmp_path, step, state_of(step))
-    assert names(tmp_path) == ["step-0000000200.pt", "step-0000001000.pt"]
+@pytest.mark.parametrize("kept", [1, 2, 3])
+def test_the_newest_few_checkpoints_are_kept(kept: int, tmp_path: Path) -> None:
+    steps = (9, 10, 200, 1000)
+    for step in steps:
+        checkpoint.save(tmp_path, step, state_of(step), kept=kept)
+    assert names(tmp_path) == [f"step-{step:010d}" for step in steps[-kept:]]
+    assert newest_step(tmp_path) == 1000
+
+
+def test_a_checkpoint_of_the_same_step_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path, 3, State(said={"step": 3, "of": "before"}))
+    checkpoint.save(tmp_path, 3, State(said={"step": 3, "of": "after"}))
     found = checkpoint.newest(tmp_path)
     assert found is not None
-    assert found["step"] == 1000
+    assert found.said["of"] == "after"
 
 
 def test_where_there_is_no_checkpoint_there_is_none(tmp_path: Path) -> None:
     assert checkpoint.newest(tmp_path / "nowhere") is None
     assert checkpoint.newest(tmp_path) is None
-    (tmp_path / "step-0000000003.pt.part").write_bytes(b"half")
-    (tmp_path / "step-3.pt").write_bytes(b"of another program")
+    (tmp_path / "step-0000000003.part").mkdir()
+    (tmp_path / "step-3").mkdir()
     assert checkpoint.newest(tmp_path) is None
+    checkpoint.save(tmp_path, 4, state_of(4))
+    assert names(tmp_path) == ["step-0000000004", "step-3"]
 
 
 DAMAGE: dict[str, Callable[[bytes], bytes]] = {
@@ -457,31 +488,63 @@ DAMAGE: dict[str, Callable[[bytes], bytes]] = {
     "zeros": lambda content: bytes(len(content)),
     "a zip of nothing": lambda content: b"PK\x05\x06" + bytes(18),
 }
+FILES = (".metadata", "__0_0.distcp", "state.json")
 
 
-@pytest.mark.parametrize("how", DAMAGE)
-def test_a_damaged_checkpoint_is_passed_over(how: str, tmp_path: Path) -> None:
+def damaged(path: Path, name: str, how: str | None) -> None:
+    file = path / name
+    if how is None:
+        file.unlink()
+    else:
+        file.write_bytes(DAMAGE[how](file.read_bytes()))
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("how", [*DAMAGE, None])
+def test_a_damaged_checkpoint_is_passed_over(how: str | None, name: str, tmp_path: Path) -> None:
+    paths = [checkpoint.save(tmp_path, step, state_of(step)) for step in (1, 2)]
+    damaged(paths[1], name, how)
+    assert newest_step(tmp_path) == 1
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_if_all_checkpoints_are_damaged_that_is_said(name: str, tmp_path: Path) -> None:
     for step in (1, 2):
-        path = checkpoint.save(tmp_path, step, state_of(step))
-    path.write_bytes(DAMAGE[how](path.read_bytes()))  # pyright: ignore[reportPossiblyUnboundVariable]
-    found = checkpoint.newest(tmp_path)
-    assert found is not None
-    assert found["step"] == 1
-
-
-@pytest.mark.parametrize("how", DAMAGE)
-def test_if_all_checkpoints_are_damaged_that_is_said(how: str, tmp_path: Path) -> None:
-    for step in (1, 2):
-        path = checkpoint.save(tmp_path, step, state_of(step))
-        path.write_bytes(DAMAGE[how](path.read_bytes()))
+        damaged(checkpoint.save(tmp_path, step, state_of(step)), name, "half")
     with pytest.raises(RequestError, match=r"none of its 2 checkpoints can be read\. Start the run again\.$"):
         checkpoint.newest(tmp_path)
 
 
-def test_a_checkpoint_that_holds_code_is_not_run(tmp_path: Path) -> None:
-    torch.save({"harmful": os.getcwd}, tmp_path / "step-0000000001.pt")
+@given(byte=st.integers(0, 10**9), bit=st.integers(0, 7))
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_bit_that_has_changed_is_noticed_or_does_not_matter(byte: int, bit: int, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.rmtree(folder, ignore_errors=True)
+    torch.manual_seed(0)
+    written = state_of(2)
+    checkpoint.save(folder, 1, state_of(1))
+    file = checkpoint.save(folder, 2, written) / "__0_0.distcp"
+    content = bytearray(file.read_bytes())
+    content[byte % len(content)] ^= 1 << bit
+    file.write_bytes(content)
+    found = checkpoint.newest(folder)
+    assert found is not None
+    if found.said["step"] == 2:
+        assert all(torch.equal(found.shared[name], one) for name, one in written.shared.items())
+
+
+class _Harmful:
+    def __reduce__(self) -> Any:
+        return os.mkdir, ("harm",)
+
+
+def test_a_checkpoint_that_holds_code_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = checkpoint.save(tmp_path / "run", 1, state_of(1))
+    (path / ".metadata").write_bytes(pickle.dumps(_Harmful()))
     with pytest.raises(RequestError, match="none of its 1 checkpoints can be read"):
-        checkpoint.newest(tmp_path)
+        checkpoint.newest(tmp_path / "run")
+    assert not (tmp_path / "harm").exists()
 
 
 @pytest.mark.parametrize("failing", ["fsync", "replace"])
@@ -492,13 +555,11 @@ def test_a_checkpoint_is_whole_or_not_there(failing: str, tmp_path: Path, monkey
     checkpoint.save(tmp_path, 1, state_of(1))
     with monkeypatch.context() as patched:
         patched.setattr(os, failing, fail)
-        with pytest.raises(OSError, match="no space"):
+        with pytest.raises(RunError, match=r"cannot be written .*no space.* Those before it are there still"):
             checkpoint.save(tmp_path, 2, state_of(2))
-    found = checkpoint.newest(tmp_path)
-    assert found is not None
-    assert found["step"] == 1
+    assert newest_step(tmp_path) == 1
     checkpoint.save(tmp_path, 3, state_of(3))
-    assert names(tmp_path) == ["step-0000000001.pt", "step-0000000003.pt"]
+    assert names(tmp_path) == ["step-0000000001", "step-0000000003"]
 
 
 # ---- settings --------------------------------------------------------------------------------------------------------

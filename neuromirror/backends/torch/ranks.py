@@ -1,22 +1,26 @@
 """The processes that train one network together, and all that they exchange.
 
-What every rank computes alike is not exchanged. Gradients are summed by `torch.nn.parallel`, through `Ranks.sum_later`;
-means and covariances of mirroring by `Ranks.sum_`, each as one flat array; a few numbers a step by `Ranks.numbers`.
+What every rank computes alike is not exchanged. Gradients are summed by `DistributedDataParallel` through
+`Ranks.sum_later`, means and covariances of mirroring by `Ranks.sum_` as one flat array, a few numbers of each step by
+`Ranks.numbers`. Sums come out bit for bit the same on every rank.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import atexit
+from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import Any
+from functools import cache
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from neuromirror.errors import RequestError
+from neuromirror.errors import NeuromirrorError, RequestError, RunError
+from neuromirror.processes import place
+
+T = TypeVar("T")
 
 TIMEOUT = timedelta(minutes=30)
 """How long a rank waits for the others before it takes them for lost: longer than one evaluates or writes alone."""
@@ -29,18 +33,16 @@ class Ranks:
     ----------
     rank, size : int
         Which of how many it is, from 0.
-    local_rank : int
-        Which it is of those on its machine.
 
     Attributes
     ----------
     exchanged_bytes : dict of str to int
-        What this rank has given into sums, by what it was: "gradients", "mirroring", "control".
+        What this rank has given into sums, by what it was: "gradients", "mirroring", "statistics", "control".
     """
 
-    def __init__(self, rank: int = 0, size: int = 1, *, local_rank: int = 0) -> None:
-        self.rank, self.size, self.local_rank = rank, size, local_rank
-        self.exchanged_bytes = {"gradients": 0, "mirroring": 0, "control": 0}
+    def __init__(self, rank: int = 0, size: int = 1) -> None:
+        self.rank, self.size = rank, size
+        self.exchanged_bytes = {"gradients": 0, "mirroring": 0, "statistics": 0, "control": 0}
 
     @property
     def is_first(self) -> bool:
@@ -53,7 +55,7 @@ class Ranks:
         return slice(first, last)
 
     def sum_(self, tensors: Sequence[Tensor], what: str = "mirroring") -> None:
-        """Make tensors of one type the sums of those of all ranks, bit for bit the same on each; one exchange."""
+        """Make tensors of one type the sums of those of all ranks; one exchange."""
         if self.size == 1 or not tensors:
             return
         flat = torch.cat([one.reshape(-1) for one in tensors])
@@ -62,7 +64,7 @@ class Ranks:
         for one, summed in zip(tensors, flat.split([one.numel() for one in tensors]), strict=True):
             one.copy_(summed.view(one.shape))
 
-    def sum_later(self, bucket: dist.GradBucket) -> torch.futures.Future[Tensor]:
+    def sum_later(self, _: object, bucket: Any) -> torch.futures.Future[Tensor]:
         """Sum the gradients of a bucket while the backward pass goes on: a hook of `DistributedDataParallel`."""
         buffer = bucket.buffer()
         self.exchanged_bytes["gradients"] += buffer.nbytes
@@ -79,7 +81,17 @@ class Ranks:
         dist.all_reduce(summed)
         return summed.tolist()
 
-    def gathered(self, value: Any) -> list[Any]:
+    def integers(self, value: int) -> list[int]:
+        """Return the signed number of 64 bits that each rank has, by rank."""
+        if self.size == 1:
+            return [value]
+        found = torch.zeros(self.size, dtype=torch.int64)
+        found[self.rank] = value
+        self.exchanged_bytes["control"] += found.nbytes
+        dist.all_reduce(found)
+        return found.tolist()
+
+    def gathered(self, value: T) -> list[T]:
         """Return what each rank has, by rank; anything that can be pickled. For what is rare."""
         if self.size == 1:
             return [value]
@@ -87,56 +99,65 @@ class Ranks:
         dist.all_gather_object(found, value)
         return found
 
-    def wait(self) -> None:
-        """Wait until every rank has come here."""
-        if self.size > 1:
-            dist.barrier()
+    def together(self, do: Callable[[], T]) -> T:
+        """Do something on every rank; where it fails on any, all of them raise.
+
+        Raises
+        ------
+        NeuromirrorError
+            That of this rank, or else that of the first which has one, with its number.
+        """
+        result, own = None, None
+        try:
+            result = do()
+        except NeuromirrorError as error:
+            own = error
+        self.raise_any(own)
+        return result  # pyright: ignore[reportReturnType]
+
+    def raise_any(self, own: NeuromirrorError | None) -> None:
+        """Raise the error of this rank, or else that of the first which has one; with none on any, go on."""
+        found = self.gathered(None if own is None else (own.exit_code, str(own)))
+        if own is not None:
+            raise own
+        for rank, error in enumerate(found):
+            if error is not None:
+                kind = RequestError if error[0] == RequestError.exit_code else RunError
+                raise kind(f"rank {rank}: {error[1]}")
+
+    def on_first(self, do: Callable[[], T]) -> T | None:
+        """Do something on the first rank alone, as `together`; the others wait, and have None."""
+        return self.together(lambda: do() if self.is_first else None)
 
 
 ALONE = Ranks()
 """A process that trains by itself."""
 
 
-@contextmanager
-def joined() -> Iterator[Ranks]:
-    """Join the processes that torchrun started; without torchrun, or with one process, be alone.
-
-    Yields
-    ------
-    Ranks
+@cache
+def joined() -> Ranks:
+    """Return the processes that torchrun started, once they have all come here; without torchrun, or one, alone.
 
     Raises
     ------
     RequestError
         If the environment says half of what torchrun says, or the others cannot be reached.
     """
-    size = _number("WORLD_SIZE", 1)
-    if size == 1:
-        yield Ranks()
-        return
-    rank, local_rank = _number("RANK", None), _number("LOCAL_RANK", 0)
+    at = place()
+    if at.size == 1:
+        return ALONE
     if torch.cuda.is_available():
-        torch.cuda.set_device(local_rank % torch.cuda.device_count())
-    try:
-        dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=TIMEOUT)
-    except (RuntimeError, ValueError) as error:
-        raise RequestError(f"rank {rank} of {size}: the others cannot be reached ({error}). Use torchrun.") from error
-    try:
-        yield Ranks(rank, size, local_rank=local_rank)
-    finally:
+        torch.cuda.set_device(at.local_rank % torch.cuda.device_count())
+    if not dist.is_initialized():
+        try:
+            dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=TIMEOUT)
+        except (RuntimeError, ValueError) as error:
+            why = str(error).splitlines()[0]
+            raise RequestError(f"rank {at.rank} of {at.size}: the others cannot be reached ({why}).") from error
+        atexit.register(_leave)
+    return Ranks(at.rank, at.size)
+
+
+def _leave() -> None:
+    if dist.is_initialized():
         dist.destroy_process_group()
-
-
-def is_first() -> bool:
-    """Return whether this is the process that speaks for all, before they have joined."""
-    return _number("RANK", 0) == 0
-
-
-def _number(name: str, otherwise: int | None) -> int:
-    text = os.environ.get(name)
-    if text is None and otherwise is not None:
-        return otherwise
-    try:
-        return int(text or "")
-    except ValueError as error:
-        raise RequestError(f"{name}={text}: torchrun gives a whole number there. Start with torchrun.") from error
