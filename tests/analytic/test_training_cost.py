@@ -198,7 +198,7 @@ def test_training_takes_as_many_processes_as_a_batch_is_divided_among(batch: int
     for one in divisions(batch, micro):
         check_ranks(Training(batch=batch, micro_batch=one.micro_batch), one.workers)
         if one.workers > 1 and one.micro_batch < micro:  # the micro-batch of the file would not do
-            with pytest.raises(RequestError, match="training.micro_batch"):
+            with pytest.raises(RequestError, match=r"training\.micro_batch"):
                 check_ranks(Training(batch=batch, micro_batch=micro), one.workers)
 
 
