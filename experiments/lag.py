@@ -29,8 +29,8 @@ from neuromirror.data.batches import Batches
 from neuromirror.measure import over_seeds
 from neuromirror.rules.updater import Step
 from neuromirror.training.loop import Tally
-from neuromirror.training.settings import Settings
 from neuromirror.training.prepared import prepare
+from neuromirror.training.settings import Settings
 
 RATE = 0.4
 

@@ -24,6 +24,9 @@ import neuromirror as nm
 from experiments.tuning import chosen as best
 from experiments.tuning import tuned
 from neuromirror import figures
+from neuromirror.circuit.load import shipped
+from neuromirror.circuit.protocol import Training
+from neuromirror.training.rates import peak_rate
 
 METHODS = ("bp", "wm", "kp", "ss", "fa")
 NAMES = MappingProxyType(
@@ -58,11 +61,13 @@ class Size:
         Of `neuromirror.training.settings.Settings`.
     rates : mapping of str to tuple of float
         Peak learning rates of each method to choose from on the validation images, as `experiments.tuning` does. One
-        rate is taken as it is.
+        rate is taken as it is, and that of the circuit's file for a method that has none here.
     seeds : int
     backend : {"torch", "brian2"}
     rate_names : tuple of str
         The values of the circuit that a learning rate is.
+    recipes : str or None
+        The folder of shipped circuits that has a file for each circuit and method.
     """
 
     circuits: tuple[str, ...]
@@ -74,6 +79,21 @@ class Size:
     seeds: int
     backend: str = "torch"
     rate_names: tuple[str, ...] = ("training.rate",)
+    recipes: str | None = None
+
+    def recipe(self, circuit: str, method: str) -> str | None:
+        """Return the name of the file that a circuit has for a method, where it has one."""
+        name = f"{self.recipes}/{circuit}_{method}"
+        return name if self.recipes is not None and name in shipped() else None
+
+    def rate(self, circuit: str, method: str) -> float:
+        """Return the peak learning rate of W where it is not chosen."""
+        if method in self.rates:
+            return self.rates[method][0]
+        described = nm.load(self.recipe(circuit, method) or circuit).description
+        learn = described.modes["engaged"].learn
+        rule = next(rule for name, rule in learn.items() if name in described.projections)
+        return peak_rate(described.rules[rule].updater.rate or 0.0, described.training or Training())
 
 
 SMOKE = Size(
@@ -129,10 +149,11 @@ PAPER = Size(
     values={},
     mirrored={},
     settings={"bf16": True, "workers": 8},
-    rates={"bp": (0.8,), "wm": (0.8,), "kp": (0.8,), "ss": (0.5,), "fa": (0.8,)},
+    rates={},
     seeds=1,
+    recipes="imagenet",
 )
-"""The recipe of the paper's appendix C: a batch of 2,048, 90 epochs, and sign-symmetry at its own rate."""
+"""Appendix C: all numbers are in the files of `circuits/imagenet`, and for Kolen-Pollack in those of the circuits."""
 
 SIZES = MappingProxyType({"smoke": SMOKE, "small": SMALL, "paper": PAPER})
 
@@ -156,10 +177,16 @@ class Job:
         return self.folder / f"{self.circuit}-{self.method}-rate{self.rate:g}-seed{self.seed}"
 
     @property
+    def recipe(self) -> str | None:
+        """The file that says the method too, if there is one."""
+        return self.size.recipe(self.circuit, self.method)
+
+    @property
     def changed(self) -> nm.Circuit:
         """The circuit with all that differs from its file, but for the method."""
-        circuit = nm.load(self.circuit).with_values(self.size.values)
-        circuit = circuit.with_values(dict.fromkeys(self.size.rate_names, self.rate))
+        circuit = nm.load(self.recipe or self.circuit).with_values(self.size.values)
+        if self.method in self.size.rates:
+            circuit = circuit.with_values(dict.fromkeys(self.size.rate_names, self.rate))
         return circuit.with_values(self.size.mirrored) if self.method in MIRRORED else circuit
 
     @property
@@ -237,8 +264,10 @@ def results(chosen: argparse.Namespace, circuit: str, methods: Sequence[str], si
             run_all(some, chosen.jobs)
             return [validation_error(one) for one in some]
 
-        tuning = tuned({method: size.rates[method] for method in methods if len(size.rates[method]) > 1}, errors)
-        rates = {method: best(tuning[method]) if method in tuning else size.rates[method][0] for method in methods}
+        tuning = tuned(
+            {method: size.rates[method] for method in methods if len(size.rates.get(method, ())) > 1}, errors
+        )
+        rates = {method: best(tuning[method]) if method in tuning else size.rate(circuit, method) for method in methods}
         wanted = [job(method, rates[method], seed) for seed in range(seeds) for method in methods]
         run_all(wanted, chosen.jobs)
         if diverged := [one.out.name for one in wanted if one.diverged.exists()]:
@@ -299,7 +328,7 @@ def _train(job: Job) -> None:
     nm.train(
         job.changed,
         data=job.data,
-        method=job.method,
+        method=None if job.recipe else job.method,
         backend=job.size.backend,
         seed=job.seed,
         out=job.out,

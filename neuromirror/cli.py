@@ -340,6 +340,8 @@ def train(
     fork: Path | None = None,
     evaluate: Annotated[bool, Parameter(negative=())] = False,
     dry_run: Annotated[bool, Parameter(negative=())] = False,
+    throughput: float | None = None,
+    bandwidth_gbit: float | None = None,
     json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
     figures: Annotated[bool, Parameter(help="Draw the figures; --no-figures draws none.")] = True,
     set_: Changes = (),
@@ -370,7 +372,11 @@ def train(
     evaluate
         Only evaluate the newest checkpoint of --resume.
     dry_run
-        Only say what would be done, and the angles to expect.
+        Only say what would be done: steps, operations, memory, exchange, angles, and cost by the number of processes.
+    throughput
+        Images/s of one process, forward and backward, for the times that --dry-run gives.
+    bandwidth_gbit
+        Gbit/s that one process sends, for the same.
     json_
         Print one JSON object as the last line.
     """
@@ -388,6 +394,8 @@ def train(
         fork=fork,
         evaluate=evaluate,
         dry_run=dry_run,
+        throughput=throughput,
+        bandwidth_gbit=bandwidth_gbit,
         as_json=json_,
         figures=figures,
         settings=settings,

@@ -184,6 +184,11 @@ class Plan:
 
     def drawn_arrays(self) -> dict[str, FloatArray]:
         """Return the initial weights and biases of units as they are drawn, before any transport."""
+        return self.draw_arrays(self._inits, "weights")
+
+    @property
+    def _inits(self) -> dict[str, Init]:
+        """What each array of weights and biases begins with."""
         inits = dict[str, Init]()
         for name, p in self.description.projections.items():
             if p.weight is not None:
@@ -191,18 +196,26 @@ class Plan:
         for name, population in self.description.populations.items():
             if population.bias is not None:
                 inits[f"{name}.bias"] = population.bias
-        return self.draw_arrays(inits, "weights")
+        return inits
+
+    @property
+    def array_shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shapes of the arrays that `drawn_arrays` draws."""
+        return {name: self._array_shape(name) for name in self._inits}
+
+    def _array_shape(self, name: str) -> tuple[int, ...]:
+        shape = self.weight_shapes.get(name)
+        if shape is not None:
+            return shape
+        population = self.description.populations[name.removesuffix(".bias")]
+        return population.shape[:1] if len(population.shape) == 3 else (math.prod(population.shape),)
 
     def draw_arrays(self, inits: Mapping[str, Init], stream: str) -> dict[str, FloatArray]:
         """Return weights and biases of units, each drawn as its `Init` says from a named stream of the seed."""
         arrays = dict[str, FloatArray]()
         for name, init in inits.items():
-            shape, inputs = self.weight_shapes.get(name), 1.0
-            if shape is None:
-                population = self.description.populations[name.removesuffix(".bias")]
-                shape = population.shape[:1] if len(population.shape) == 3 else (math.prod(population.shape),)
-            else:
-                inputs = fan_in(self.description.projections[name], shape)
+            shape, is_weight = self._array_shape(name), name in self.weight_shapes
+            inputs = fan_in(self.description.projections[name], shape) if is_weight else 1.0
             mask = self._unit_masks.get(name)
             arrays[name] = initial(init, shape, self.seed, stream, name, inputs=inputs, mask=mask)
         return arrays

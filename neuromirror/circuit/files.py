@@ -56,11 +56,12 @@ def check_tables(tables: dict[str, Any], file: str | None, places: Places) -> No
 
 
 def shipped() -> dict[str, Path]:
-    """Return the shipped circuits by name."""
+    """Return the shipped circuits by name; those in a folder have its name before theirs: ``imagenet/resnet18_bp``."""
     package = Path(str(importlib.resources.files("neuromirror")))
     for folder in (package / "circuits_shipped", package.parent / "circuits"):
         if folder.is_dir():
-            return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+            found = {path.relative_to(folder).with_suffix("").as_posix(): path for path in folder.rglob("*.toml")}
+            return dict(sorted(found.items()))
     return {}
 
 

@@ -60,6 +60,32 @@ def overlaid(description: Description, method: str) -> Description:
     return changed.model_copy(update={"schedule": schedule, "name": f"{description.name}-{method}"})
 
 
+def method_of(description: Description) -> str | None:
+    """Return the method by which the B of an expanded description come by their values, whoever laid it over.
+
+    None where they do so in several ways, or where the circuit is a control: some W does not learn, or feedback cells
+    do not mimic the forward cells of their own place. Delays are not looked at.
+    """
+    feedback, learning = _feedback(description), set[tuple[str, str]]()
+    for mode in description.modes.values():
+        learning |= {(name, "awake" if mode.compare else "asleep") for name in mode.learn}
+    ws = {n for n, p in description.projections.items() if p.weight is not None and p.mirrors is None}
+    if any(p.permutation is not None for p in description.projections.values()):
+        return None
+    if not ws <= {name for name, when in learning if when == "awake"}:
+        return None
+    ways = {(p.transport, *sorted(when for b, when in learning if b == name)) for name, p in feedback.items()}
+    named = {
+        ("exact",): "bp",
+        ("sign",): "ss",
+        ("initial",): "wt0",
+        ("none",): "fa",
+        ("none", "asleep"): "wm",
+        ("none", "awake"): "kp",
+    }
+    return named.get(ways.pop()) if len(ways) == 1 else None
+
+
 def not_local(description: Description) -> dict[str, str]:
     """Return the projections whose weights are transported, with how: what no synapse could do by itself."""
     return {name: p.transport for name, p in description.projections.items() if p.transport != "none"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 from dataclasses import dataclass
@@ -39,6 +40,8 @@ class Request:
     target : str
         Of Brian2.
     settings : Settings
+    throughput, bandwidth_gbit : float or None
+        Of the plan that --dry-run prints.
     """
 
     circuit: str | None
@@ -55,6 +58,8 @@ class Request:
     as_json: bool
     figures: bool
     settings: Settings
+    throughput: float | None = None
+    bandwidth_gbit: float | None = None
 
 
 def run_train(request: Request) -> None:
@@ -68,6 +73,9 @@ def run_train(request: Request) -> None:
     _check(request)
     if not request.evaluate and _backend(request) == SPIKING:
         _run_spiking(request)
+        return
+    if request.dry_run:
+        _say_plan(request)
         return
     from neuromirror.training import train as training
 
@@ -83,9 +91,6 @@ def run_train(request: Request) -> None:
         else:
             circuit = load(request.circuit or "", request.changes)
             _warn(circuit)
-            if request.dry_run:
-                print(training.planned(circuit, request.settings, request.seeds[0]))
-                return
             runs = training.train_seeds(
                 circuit,
                 seeds_=range(request.seeds[0], sum(request.seeds)),
@@ -98,6 +103,20 @@ def run_train(request: Request) -> None:
                 progress=bars.of,
             )
     _say(runs, request, time.perf_counter() - started)
+
+
+def _say_plan(request: Request) -> None:
+    """Print what a run would be."""
+    from neuromirror.training.plan_text import said
+    from neuromirror.training.planning import Speed, planned
+
+    circuit = load(request.circuit or "", request.changes)
+    _warn(circuit)
+    speed = Speed(throughput=request.throughput, bandwidth_gbit=request.bandwidth_gbit)
+    plan = planned(circuit, request.settings, request.seeds[0], speed)
+    print(said(plan))
+    if request.as_json:
+        print(json.dumps(plan.as_json(), sort_keys=True))
 
 
 def _backend(request: Request) -> str:
@@ -167,7 +186,24 @@ class _Bars:
         return self.bar.update
 
 
+def _check_speed(request: Request) -> None:
+    """Refuse what is said of a machine's speed where no plan is asked for that it would be of use to."""
+    given = {"--throughput": request.throughput, "--bandwidth-gbit": request.bandwidth_gbit}
+    for option, value in given.items():
+        if value is None:
+            continue
+        if not request.dry_run:
+            raise RequestError(f"{option}: of the plan that --dry-run prints. Add --dry-run, or leave it out.")
+        if request.backend != TRAINING.name:
+            raise RequestError(f"{option}: of networks of torch, and not of {request.backend}. Leave it out.")
+        if not 0 < value < math.inf:
+            raise RequestError(f"{option} {value:g}: expected a number above 0.")
+    if request.bandwidth_gbit is not None and request.throughput is None:
+        raise RequestError("--bandwidth-gbit: a share of which time? Add --throughput, images/s of one process.")
+
+
 def _check(request: Request) -> None:
+    _check_speed(request)
     if request.backend not in (TRAINING.name, SPIKING):
         raise UnsupportedError(f"--backend {request.backend}: training is done by torch, or in spikes by {SPIKING}.")
     if place().size > 1 and (_backend(request) == SPIKING or request.dry_run):

@@ -67,6 +67,25 @@ class Data:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Counts:
+    """How many images a set has, as `Data` would have them, none of them decoded.
+
+    Attributes
+    ----------
+    name : str
+    classes, channels : int
+    train, validation, test : int
+    """
+
+    name: str
+    classes: int
+    channels: int
+    train: int
+    validation: int
+    test: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Wanted:
     """How many images are wanted of each part, None for as many as there are, and their size."""
 
@@ -132,13 +151,41 @@ def load_data(
     RunError
         If an image cannot be read, or more than there may be.
     """
-    wanted = Wanted(
+    wanted = _wanted(size, train_images, validation_images, test_images, max_broken_images)
+    return _data(*_found(name, wanted))
+
+
+def count_data(
+    name: str | Path,
+    *,
+    size: Size,
+    train_images: int | None = None,
+    validation_images: int = 0,
+    test_images: int | None = None,
+    max_broken_images: int = 0,
+) -> Counts:
+    """Return how many images `load_data` would give, without decoding any; its parameters and errors."""
+    wanted = _wanted(size, train_images, validation_images, test_images, max_broken_images)
+    found, classes, parts = _found(name, wanted)
+    counts = {part: len(images) for part, images in parts.items()}
+    return Counts(name=found, classes=len(classes), channels=parts["train"].channels, **counts)
+
+
+def _wanted(size: Size, train: int | None, validation: int, test: int | None, max_broken: int) -> Wanted:
+    return Wanted(
         size=checked_size(size),
-        train=None if train_images is None else checked_whole("train_images", train_images, 1),
-        validation=checked_whole("validation_images", validation_images, 0),
-        test=None if test_images is None else checked_whole("test_images", test_images, 1),
-        broken=BrokenImages(checked_whole("max_broken_images", max_broken_images, 0)),
+        train=None if train is None else checked_whole("train_images", train, 1),
+        validation=checked_whole("validation_images", validation, 0),
+        test=None if test is None else checked_whole("test_images", test, 1),
+        broken=BrokenImages(checked_whole("max_broken_images", max_broken, 0)),
     )
+
+
+Parts = tuple[str, tuple[str, ...], dict[str, Images]]
+"""The name of a set, its classes, and its images by part."""
+
+
+def _found(name: str | Path, wanted: Wanted) -> Parts:
     word = os.fspath(name)
     if isinstance(name, str) and (made := re.fullmatch(r"synthetic(?::(.*))?", word, flags=re.DOTALL)):
         return _synthetic(word, made[1], wanted)
@@ -149,7 +196,7 @@ def load_data(
         train, test = (
             Part(source=source, numbers=np.flatnonzero(part), labels=labels[part]) for part in (~is_test, is_test)
         )
-        return _data("digits", tuple(map(str, range(10))), _parts("digits", train, test, wanted))
+        return "digits", tuple(map(str, range(10))), _parts("digits", train, test, wanted)
     return _folder(Path(name), wanted)
 
 
@@ -158,7 +205,7 @@ def _nth_for_tests(images: int, wanted: int | None) -> int:
     return next((nth for nth in range(NTH_FOR_TESTS, 2, -1) if images // nth >= (wanted or 0)), 2)
 
 
-def _folder(root: Path, wanted: Wanted) -> Data:
+def _folder(root: Path, wanted: Wanted) -> Parts:
     found = read_directory(root)
     if found.problems:
         raise RequestError(found.problems[0])
@@ -167,10 +214,10 @@ def _folder(root: Path, wanted: Wanted) -> Data:
         Part(source=source.with_channels(channels), numbers=np.arange(len(source)), labels=labels)
         for source, labels in ((found.train, found.train_labels), (found.test, found.test_labels))
     )
-    return _data(found.name, found.classes, _parts(str(root), train, test, wanted))
+    return found.name, found.classes, _parts(str(root), train, test, wanted)
 
 
-def _synthetic(word: str, classes: str | None, wanted: Wanted) -> Data:
+def _synthetic(word: str, classes: str | None, wanted: Wanted) -> Parts:
     if classes is not None and not (re.fullmatch("[0-9]{1,6}", classes) and int(classes) >= 2):
         raise RequestError(f"data '{word}': expected synthetic:CLASSES, with a whole number from 2, as synthetic:1000.")
     number = synthetic.CLASSES if classes is None else int(classes)
@@ -184,7 +231,7 @@ def _synthetic(word: str, classes: str | None, wanted: Wanted) -> Data:
         source = synthetic.Noise(part=part, size=wanted.size)
         labels = torch.from_numpy(synthetic.labels_of(count, number))
         parts[part] = Images(source, np.arange(count), labels, size=wanted.size)
-    return _data("synthetic", tuple(map(str, range(number))), parts)
+    return "synthetic", tuple(map(str, range(number))), parts
 
 
 def _parts(name: str, train: Part, test: Part, wanted: Wanted) -> dict[str, Images]:

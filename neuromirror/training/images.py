@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 from neuromirror.circuit.circuit import Circuit
 from neuromirror.circuit.description import Description
 from neuromirror.circuit.fit import ends, flat_side, forward_path
 from neuromirror.circuit.load import load
-from neuromirror.data.load import Data, load_data
+from neuromirror.data.load import Counts, Data, count_data, load_data
 from neuromirror.errors import RequestError
 from neuromirror.training.settings import Settings
 
@@ -21,6 +23,17 @@ class Fitted:
     circuit: Circuit
     data: Data
     size: tuple[int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counted:
+    """A circuit and the numbers of the images that it is fitted to."""
+
+    circuit: Circuit
+    counts: Counts
+
+
+Found = TypeVar("Found", Data, Counts)
 
 
 def circuit_to_train(circuit: Circuit | str | Path, settings: Settings, *, overlaid: bool) -> Circuit:
@@ -51,9 +64,22 @@ def fitted_to_images(circuit: Circuit, settings: Settings) -> Fitted:
     RequestError
         If there are no such images, or they do not fill the circuit's input.
     """
+    fitted, data, size = _fitted(circuit, settings, load_data, lambda found: len(found.classes))
+    return Fitted(circuit=fitted, data=data, size=size)
+
+
+def fitted_to_counts(circuit: Circuit, settings: Settings) -> Counted:
+    """Give a circuit the number of classes and channels of images that are only counted; see `fitted_to_images`."""
+    fitted, counts, _ = _fitted(circuit, settings, count_data, lambda found: found.classes)
+    return Counted(circuit=fitted, counts=counts)
+
+
+def _fitted(
+    circuit: Circuit, settings: Settings, read: Callable[..., Found], classes_of: Callable[[Found], int]
+) -> tuple[Circuit, Found, tuple[int, int]]:
     shape = _input_shape(circuit.description)
     size = shape[1:] if len(shape) == 3 else _flat_size(circuit.description, shape[0])
-    data = _images(settings, size)
+    data = read(settings.data, size=size, **_wanted(settings))
     if len(shape) == 1 and data.channels * size[0] * size[1] != shape[0]:
         side = flat_side(shape[0], data.channels)
         if side is None:
@@ -62,9 +88,9 @@ def fitted_to_images(circuit: Circuit, settings: Settings) -> Fitted:
                 f"{shape[0]} cells of the input. Use another data set, or give the input that many cells."
             )
         size = (side, side)
-        data = _images(settings, size)
+        data = read(settings.data, size=size, **_wanted(settings))
     channels = data.channels if len(shape) == 3 else None
-    return Fitted(circuit=circuit.fitted(channels=channels, classes=len(data.classes)), data=data, size=size)
+    return circuit.fitted(channels=channels, classes=classes_of(data)), data, size
 
 
 def check_images(settings: Settings, data: Data, began_sha256: str | None) -> None:
@@ -78,15 +104,10 @@ def check_images(settings: Settings, data: Data, began_sha256: str | None) -> No
         raise RequestError(f"{settings.data}: other images than the run began with. Restore them, or train anew.")
 
 
-def _images(settings: Settings, size: tuple[int, int]) -> Data:
-    return load_data(
-        settings.data,
-        size=size,
-        train_images=settings.train_images,
-        validation_images=settings.validation_images,
-        test_images=settings.test_images,
-        max_broken_images=settings.max_broken_images,
-    )
+def _wanted(settings: Settings) -> dict[str, Any]:
+    """Return how many images are wanted of each part."""
+    parts = ("train_images", "validation_images", "test_images", "max_broken_images")
+    return {part: getattr(settings, part) for part in parts}
 
 
 def _input_shape(described: Description) -> tuple[int, ...]:

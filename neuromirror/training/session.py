@@ -12,6 +12,7 @@ import torch
 
 from neuromirror.backends.torch.network import Network
 from neuromirror.backends.torch.weight_files import packed
+from neuromirror.circuit.methods import method_of
 from neuromirror.data.batches import Batches
 from neuromirror.data.load import Data
 from neuromirror.errors import DivergenceError, NeuromirrorError
@@ -304,7 +305,7 @@ class Session:
             "data_sha256": self.data.sha256,
             "backend": "torch",
             "seed": plan.seed,
-            "method": self.settings.method or "as the file says",
+            "method": self.settings.method or method_of(plan.description) or "as the file says",
             "epochs": trainer.epoch,
             "steps": trainer.step,
             "examples": self.last["examples"],

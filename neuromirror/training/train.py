@@ -21,7 +21,6 @@ from neuromirror.result import Run, open_run
 from neuromirror.simulation import run_folders
 from neuromirror.training import checkpoint
 from neuromirror.training.loop import Trainer
-from neuromirror.training.mirroring import predicted_angle_deg
 from neuromirror.training.moment import go_on
 from neuromirror.training.prepared import Prepared, prepare, prepared_again
 from neuromirror.training.session import CHECKPOINTS, Session
@@ -220,20 +219,6 @@ def evaluate(folder: Path | str) -> dict[str, float]:
         for name, images in parts.items()
         if images is not None
     }
-
-
-def planned(circuit: Circuit | str | Path, settings: Settings, seed: int = 0) -> str:
-    """Return what a run would be: its steps, its images, and how often and how well each B would mirror."""
-    prepared = prepare(circuit, settings)
-    trainer = prepared.trainer(seed, settings)
-    lines = [plan_line(trainer, prepared, settings)]
-    for mode in trainer.roles.mirrors:
-        examples = trainer.examples[mode.name]
-        for one in mode.learners:
-            angle = predicted_angle_deg(trainer.network, mode, one, examples)
-            expected = "" if angle is None else f", {angle:.1f}° expected while W stands still"
-            lines.append(f"{mode.name}: {one.name} learns from {examples} examples a turn{expected}")
-    return "\n".join(lines)
 
 
 def said_of(session: Session, prepared: Prepared, settings: Settings) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import multiprocessing
 import os
@@ -26,7 +27,9 @@ import neuromirror as nm
 from experiments.tiny_nets import Tables, conv_tables, dense_tables, tiny
 from neuromirror.backends.torch.mirror import Mirror
 from neuromirror.cli import main
+from neuromirror.data.images import Images
 from neuromirror.errors import RequestError, RunError
+from neuromirror.plan import Plan
 from neuromirror.record.store import RunWriter
 from neuromirror.training import checkpoint
 from neuromirror.training.loop import Trainer
@@ -653,10 +656,77 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(call: Call, tmp_pa
     outcome = call("net.toml", "--method", "wm", "--dry-run", *FEW)
     assert outcome.code == 0, outcome.err
     assert re.match(r"tiny-wm: 10 steps of 20 images, the first 3 of mirroring alone; digits, 100 images", outcome.out)
-    assert (
-        len(re.findall(r"^mirror_\w+: B\w+ learns from 20 examples a turn, \d+\.\d° expected", outcome.out, re.M)) == 2
-    )
+    assert "5 an epoch, 2 epochs: 3 of mirroring alone, 7 of learning; 10 turns of mirroring" in outcome.out
+    assert len(re.findall(r"^ +\d+\.\d°  +20  +\d+  +\d+  B\w+$", outcome.out, re.M)) == 2
+    assert re.findall(r"^ +(\d+)  +(\d+)  +(\d+)  +\S+ k", outcome.out, re.M) == [
+        ("1", "10", "2"),
+        ("2", "10", "1"),
+        ("4", "5", "1"),
+    ]
+    assert "for these rows add --set training.micro_batch=5" in outcome.out
+    assert "hours" not in outcome.out
     assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_dry_run_says_the_steps_and_turns_that_a_run_has(
+    method: str, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns, before = [], Mirror.turn
+
+    def turn(self: Mirror, *arguments: Any, **options: Any) -> None:
+        turns.append(options["number"])
+        before(self, *arguments, **options)
+
+    monkeypatch.setattr(Mirror, "turn", turn)
+    some = ("net.toml", "--method", method, "--set", "training.mirror_every=2", *FEW)
+    planned = call(*some, "--dry-run", "--json")
+    assert planned.code == 0, planned.err
+    assert turns == []
+    found = json.loads(planned.out.splitlines()[-1])
+    done = call(*some, "--out", "run", "--json")
+    assert done.code == 0, done.err
+    run = json.loads(done.out.splitlines()[-1])
+    assert found["length"]["total"] == run["steps"]
+    assert found["course"]["turns"] == len(set(turns))
+    # η_W at its peak, from epoch 0.5 on where nothing mirrors, and from 0.6 + 0.5 on where B does.
+    assert found["rates"][-1] == [pytest.approx(1.1 if method == "wm" else 0.5), 0.1]
+
+
+def test_a_dry_run_gives_times_and_shares_where_speeds_are_given(call: Call) -> None:
+    some = ("net.toml", "--dry-run", "--json", *FEW)
+    outcome = call(*some, "--throughput", "100", "--bandwidth-gbit", "0.001")
+    assert outcome.code == 0, outcome.err
+    assert "100 images/s each, 0.001 Gbit/s each" in outcome.out
+    found = json.loads(outcome.out.splitlines()[-1])
+    alone, _, four = found["rows"]
+    course = found["course"]
+    assert alone["duration"]["run_s"] == pytest.approx(
+        (course["batches"] * 20 + course["turns"] * course["turn"] / course["image"]) / 100
+    )
+    assert alone["duration"]["exchange"] == 0 < four["duration"]["exchange"] < 1
+    assert "exchange  efficiency" in outcome.out
+    assert "efficiency" not in call(*some[:2], *FEW, "--throughput", "100").out
+
+
+def test_a_dry_run_decodes_no_image_and_draws_no_weight(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for part, name, number in itertools.product(("train", "test"), ("cat", "dog"), range(20)):
+        folder = tmp_path / "pets" / part / name
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((8, 8, 3), number, np.uint8)).save(folder / f"{number}.png")
+    monkeypatch.setattr(Images, "batch", never)
+    monkeypatch.setattr(Images, "original", never)
+    monkeypatch.setattr(Images, "whole", never)
+    monkeypatch.setattr(Plan, "draw_arrays", never)
+    outcome = call("net.toml", "--dry-run", "--data", "pets", "--no-figures")
+    assert outcome.code == 0, outcome.err
+    assert "pets, 40 images to learn from and 40 to test" in outcome.out
+
+
+def never(*_: Any, **__: Any) -> None:
+    raise AssertionError("not in a dry run")
 
 
 def test_a_run_that_was_cut_short_goes_on_by_command(call: Call, tmp_path: Path) -> None:
@@ -712,6 +782,22 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
     "going on elsewhere": (("--resume", "nowhere", "--out", "here"), "Leave out the circuit, --set and --out"),
     "going on otherwise": (("--resume", "nowhere", "--train-images", "3"), "Leave out --train-images"),
     "going on with a seed": (("--resume", "nowhere", "--seed", "3"), "Leave out --seed"),
+    "a throughput of a run": (("net.toml", "--throughput", "9"), "--throughput: of the plan .* Add --dry-run"),
+    "a throughput of nothing": (
+        ("net.toml", "--dry-run", "--throughput", "0"),
+        "--throughput 0: expected a number above",
+    ),
+    "a bandwidth of no number": (
+        ("net.toml", "--dry-run", "--throughput", "1", "--bandwidth-gbit", "nan"),
+        "nan: expected",
+    ),
+    "a bandwidth alone": (("net.toml", "--dry-run", "--bandwidth-gbit", "9"), "share of which time.* Add --throughput"),
+    "a throughput of spikes": (
+        ("net.toml", "--dry-run", "--throughput", "9", "--backend", "brian2"),
+        "--throughput: of networks of torch",
+    ),
+    "a dry run of too few images": (("net.toml", "--dry-run", "--train-images", "19"), "training.batch 20: .* smaller"),
+    "a dry run of unknown data": (("net.toml", "--dry-run", "--data", "digtis"), "Did you mean 'digits'"),
     "going on dryly": (("--resume", "nowhere", "--dry-run"), "--dry-run: .* Leave out --resume"),
     "a taken directory": (("net.toml", "--out", "."), "has files in it"),
     "unknown option": (("net.toml", "--epochs", "3"), "--epochs"),

@@ -75,7 +75,7 @@ class _ConvThroughB(torch.autograd.Function):
 
 def _operands(x: Tensor, *others: Tensor | None) -> tuple[Any, ...]:
     """Cast as autocast would: it does not look inside an `autograd.Function`."""
-    if not torch.is_autocast_enabled(x.device.type):
+    if x.is_meta or not torch.is_autocast_enabled(x.device.type):  # there is no autocast of what has no numbers
         return (x, *others)
     dtype = torch.get_autocast_dtype(x.device.type)
     return tuple(None if tensor is None else tensor.to(dtype) for tensor in (x, *others))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -75,6 +75,8 @@ class Network(nn.Module):
         Of a circuit with a zero-mean code; see `neuromirror.circuit.capabilities` for what else it may have.
     on : collection of str, optional
         The forward projections that transmit; all by default.
+    filled : bool
+        Whether it has weights; without, all is on the meta device, where tensors have shapes and no numbers.
 
     Attributes
     ----------
@@ -101,8 +103,13 @@ class Network(nn.Module):
         If it has a name that modules of torch cannot have.
     """
 
-    def __init__(self, plan: Plan, on: frozenset[str] | None = None) -> None:
+    def __init__(self, plan: Plan, on: frozenset[str] | None = None, *, filled: bool = True) -> None:
         super().__init__()
+        with nullcontext() if filled else torch.device("meta"):
+            self._make(plan, on)
+            self._begin(filled=filled)
+
+    def _make(self, plan: Plan, on: frozenset[str] | None) -> None:
         self.plan, described = plan, plan.description
         path = {name: p for name, p in forward_path(described).items() if on is None or name in on}
         self.input, self.output, order = ends(path)
@@ -114,11 +121,13 @@ class Network(nn.Module):
         self.biases = nn.ParameterDict()
         self.stages = tuple(_stage(described, name, path) for name in order if name != self.input)
         self.taught = frozenset(path[name].target for name, _ in self.weighted())
-        self._begin()
 
-    def _begin(self) -> None:
+    def _begin(self, *, filled: bool) -> None:
         """Take the initial weights and biases of the plan, which all backends begin with."""
-        arrays = {name: torch.as_tensor(array) for name, array in self.plan.drawn_arrays().items()}
+        if filled:
+            arrays = {name: torch.as_tensor(array) for name, array in self.plan.drawn_arrays().items()}
+        else:
+            arrays = {name: torch.empty(shape) for name, shape in self.plan.array_shapes.items()}
         with torch.no_grad():
             for name, layer in self.weighted():
                 layer.weight.copy_(arrays[name])
