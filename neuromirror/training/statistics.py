@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from neuromirror.backends.torch.ranks import Ranks
 
-NAMES = ("running_mean", "running_var")
+NAMES = ("running_mean", "running_var", "num_batches_tracked")
 
 
 def is_statistic(name: str) -> bool:
@@ -24,15 +24,19 @@ def statistics_of(network: nn.Module) -> dict[str, Tensor]:
 def average_statistics(network: nn.Module, ranks: Ranks) -> None:
     """Make the running statistics the mean of those of all ranks; all of them together."""
     if ranks.size > 1:
-        own = list(statistics_of(network).values())
+        own = [one for one in statistics_of(network).values() if one.is_floating_point()]
         ranks.sum_(own, "statistics")
         for one in own:
             one.div_(ranks.size)
 
 
 def mean_statistics(of_ranks: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """Return the mean of statistics that several ranks have written, as `average_statistics` would have made it."""
+    """Return the mean of statistics that several ranks have written, as `average_statistics` would have made it.
+
+    Of how many batches they are is what the first rank has counted.
+    """
     first, *others = of_ranks
-    if not others:
-        return dict(first)
-    return {name: sum((other[name] for other in others), one) / len(of_ranks) for name, one in first.items()}
+    return {
+        name: sum((other[name] for other in others), one) / len(of_ranks) if others and one.is_floating_point() else one
+        for name, one in first.items()
+    }

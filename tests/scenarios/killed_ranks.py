@@ -85,7 +85,7 @@ def live() -> None:
     """Train, doomed or not."""
     at, log = place(), Path(os.environ["KILL_LOG"])
     chance = random.Random(f"{os.environ['KILL_SEED']} {at.restarts}")
-    rank, events = chance.randrange(at.size), chance.choice([*range(1, 200), 1, 2, 3])
+    rank, events = chance.randrange(at.size), chance.choice([*range(1, 90), 1, 2, 3])
     if at.restarts < int(os.environ["KILLS"]) and rank == at.rank:
 
         def note(name: str) -> None:
