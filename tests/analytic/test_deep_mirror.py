@@ -119,9 +119,9 @@ def copied_noise(mirror: Mirror, monkeypatch: pytest.MonkeyPatch, seed: int = 0)
     plan, rng = mirror.network.plan, np.random.default_rng(seed)
     drawn = {name: rng.standard_normal((EXAMPLES, size)) for name, size in plan.sizes.items()}
 
-    def noise(population: str, noise: Noise, examples: int, number: int) -> Tensor:
+    def noise(population: str, noise: Noise, examples: int, number: int, part: range) -> Tensor:
         shape = plan.description.populations[population].shape
-        flat = torch.as_tensor(drawn[population])
+        flat = torch.as_tensor(drawn[population])[part.start : part.stop]
         return flat.unflatten(1, shape) if len(shape) == 3 else flat
 
     monkeypatch.setattr(mirror, "noise", noise)
