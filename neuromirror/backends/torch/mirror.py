@@ -9,7 +9,8 @@ On all ranks B is the same bit for bit.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor
@@ -29,7 +30,8 @@ from neuromirror.rules.updater import Step
 HELD = 2**28
 """Numbers that the signals of one chunk have together, at most: 1 GiB in float32."""
 
-Copied = dict[Signal, Tensor]
+Copied = Callable[[range], Iterator[tuple[Signal, Tensor]]]
+"""Runs the signals of some examples of a turn."""
 
 
 class Mirror:
@@ -50,6 +52,7 @@ class Mirror:
 
     def __init__(self, network: Network, *, means: str = "channel", ranks: Ranks = ALONE, held: int = HELD) -> None:
         self.network, self.means, self.ranks, self.held = network, means, ranks, held
+        self._of_mode: dict[str, tuple[Way, list[Site]]] = {}
 
     @torch.no_grad()
     def turn(self, mode: ModePlan, *, examples: int, number: int, steps: Mapping[str, Step]) -> None:
@@ -70,24 +73,19 @@ class Mirror:
         RequestError
             If batch norm acts in the mode, and a rank would have a single example or none.
         """
-        way = way_of(self.network, mode)
-        self._check_shares(mode, way, examples)
-        sites = sites_of(self.network, mode, way)
+        way, sites = self._way_and_sites(mode)
+        normed = any(one.norm for one in way.values())
+        if normed and self.network.training:
+            self._check_shares(mode, examples)
         parts = chunks(share(examples, self.ranks), self.held // sum(one.numbers for one in way.values()))
         shares = {part: len(part) / examples for part in parts}
-        wanted = {signal for site in sites for signal in site.copied}
 
-        def copied(part: range) -> Copied:
-            def noise(population: str, noise: Noise) -> Tensor:
-                return self.noise(population, noise, examples, number, part)
+        def copied(part: range) -> Iterator[tuple[Signal, Tensor]]:
+            return signals(self.network, way, lambda one, noise: self.noise(one, noise, examples, number, part))
 
-            with self.network.statistics_kept():
-                return signals(self.network, way, noise, wanted)
-
-        # A single chunk is kept for the drives; of several the noise is drawn again.
-        kept = {part: copied(part) for part in parts if len(parts) == 1}
-        baselines = self._baselines(sites, way, shares, lambda part: kept[part] if kept else copied(part))
-        means = self._mean_drives(sites, shares, lambda part: kept.pop(part) if kept else copied(part), baselines)
+        with self.network.statistics_kept() if normed else nullcontext():
+            baselines, kept = self._baselines(sites, way, shares, copied)
+            means = self._mean_drives(sites, shares, copied if kept is None else lambda _: _emptied(kept), baselines)
         for site, mean in zip(sites, means, strict=True):
             step = steps[site.learner.name]
             site.feedback.mul_(step.keep).add_(mean, alpha=step.step)
@@ -104,39 +102,61 @@ class Mirror:
         found = drawn(noise, seed_of, examples, range(examples) if part is None else part, last, weight)
         return found.permute(0, 3, 1, 2) if len(shape) == 3 else found.flatten(1)
 
-    def _check_shares(self, mode: ModePlan, way: Way, examples: int) -> None:
+    def _way_and_sites(self, mode: ModePlan) -> tuple[Way, list[Site]]:
+        if mode.name not in self._of_mode:
+            way = way_of(self.network, mode)
+            self._of_mode[mode.name] = way, sites_of(self.network, mode, way)
+        return self._of_mode[mode.name]
+
+    def _check_shares(self, mode: ModePlan, examples: int) -> None:
         # On all ranks alike: one that stopped alone would let the others wait.
-        size = self.ranks.size
-        if size > 1 and examples < 2 * size and self.network.training and any(one.norm for one in way.values()):
+        if (size := self.ranks.size) > 1 and examples < 2 * size:
             raise RequestError(
                 f"mode '{mode.name}': {examples} examples a turn for {size} processes, and its batch norm "
                 f"needs two in each. Take training.mirror_examples={2 * size} or more, or fewer processes."
             )
 
     def _baselines(
-        self, sites: Sequence[Site], way: Way, shares: Mapping[range, float], copied: Callable[[range], Copied]
-    ) -> Copied:
-        """Return the means that the rules subtract, over all examples of a turn."""
-        means = SharedMeans(dict.fromkeys(signal for site in sites for signal in site.subtracted))
-        for part, share_of_all in shares.items() if means.keys else ():
-            for signal, mean in self._means(copied(part), means.keys).items():
-                means.add(signal, mean, share_of_all)
-        return means.of_all(self.ranks, lambda one: no_mean(way[one[0]].shape, sites[0].feedback, self.means))
+        self, sites: Sequence[Site], way: Way, shares: Mapping[range, float], copied: Copied
+    ) -> tuple[dict[Signal, Tensor], dict[Signal, Tensor] | None]:
+        """Return the means that the rules subtract, over all examples of a turn, and signals that need not run again.
 
-    def _means(self, copied: Copied, wanted: Iterable[Signal]) -> Copied:
-        return {signal: mean_of(copied[signal], self.means) for signal in wanted}
+        Those of a single chunk are kept for the drives; of several the noise is drawn again.
+        """
+        means = SharedMeans(dict.fromkeys(signal for site in sites for signal in site.subtracted))
+        again = {signal for site in sites for signal in site.copied}
+        kept = {} if means.keys and len(shares) == 1 else None
+        for part, share_of_all in shares.items() if means.keys else ():
+            for signal, value in copied(part):
+                if signal in means.keys:
+                    means.add(signal, mean_of(value, self.means), share_of_all)
+                if kept is not None and signal in again:
+                    kept[signal] = value
+                del value  # or it would live on while the next signal comes about
+        return means.of_all(self.ranks, lambda one: no_mean(way[one[0]].shape, sites[0].feedback, self.means)), kept
 
     def _mean_drives(
-        self, sites: Sequence[Site], shares: Mapping[range, float], copied: Callable[[range], Copied], baselines: Copied
+        self, sites: Sequence[Site], shares: Mapping[range, float], copied: Copied, baselines: Mapping[Signal, Tensor]
     ) -> list[Tensor]:
         """Return the mean drive of every B over all examples of a turn; signals are let go after their last use."""
-        means = SharedMeans(range(len(sites)))
+        means, due = SharedMeans(range(len(sites))), dict[Signal, list[int]]()
+        for index, site in enumerate(sites):
+            due.setdefault(site.pre, []).append(index)  # the upper end of a B has its signal after the lower one
         for part, share_of_all in shares.items():
-            left, found = Counter(signal for site in sites for signal in site.copied), copied(part)
-            for index, site in enumerate(sites):
-                means.add(index, site.mean_drive(found, baselines), share_of_all)
-                left.subtract(site.copied)
-                for signal in site.copied:
-                    if not left[signal]:
-                        del found[signal]
+            found, left = dict[Signal, Tensor](), Counter(signal for site in sites for signal in site.copied)
+            for signal, value in copied(part):
+                if left[signal]:
+                    found[signal] = value
+                del value
+                for index in due.get(signal, ()):
+                    means.add(index, sites[index].mean_drive(found, baselines), share_of_all)
+                    for one in sites[index].copied:
+                        left[one] -= 1
+                        if not left[one]:
+                            del found[one]
         return list(means.of_all(self.ranks, lambda index: torch.zeros_like(sites[index].feedback)).values())
+
+
+def _emptied(kept: dict[Signal, Tensor]) -> Iterator[tuple[Signal, Tensor]]:
+    for signal in list(kept):
+        yield signal, kept.pop(signal)

@@ -7,7 +7,8 @@ mode, as with a single noisy input, and is left out where it does not (C.2: thro
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -51,6 +52,11 @@ class Reached:
     norm: str | None
     biased: bool
     noise: Noise | None
+
+    @property
+    def sources(self) -> list[str]:
+        """What drives it, once for each projection."""
+        return [source for _, source in (*self.layers, *self.before, *self.after)]
 
     @property
     def driven(self) -> bool:
@@ -111,17 +117,26 @@ def way_of(network: Network, mode: ModePlan) -> Way:
     return found
 
 
-def signals(
-    network: Network, way: Way, noise_of: Callable[[str, Noise], Tensor], wanted: Collection[Signal]
-) -> dict[Signal, Tensor]:
-    """Return signals of one mode, each (example, …), with noise that is drawn as populations come to need it."""
-    sent, found = dict[str, Tensor](), dict[Signal, Tensor]()
+def signals(network: Network, way: Way, noise_of: Callable[[str, Noise], Tensor]) -> Iterator[tuple[Signal, Tensor]]:
+    """Yield the signals of one mode, each (example, …), in the order of the way; noise is drawn when its turn comes.
+
+    None is held here for longer than others are driven by it.
+    """
+    sent, left = dict[str, Tensor](), Counter(source for one in way.values() for source in one.sources)
     for one in way.values():
-        noise = None if one.noise is None else noise_of(one.name, one.noise)
-        fired, on = _signals_of(network, one, sent, noise)
-        sent[one.name] = on
-        found.update((key, value) for key, value in ((one.sent, on), (one.fired, fired)) if key in wanted)
-    return found
+        fired, sent[one.name] = _signals_of(
+            network, one, sent, None if one.noise is None else noise_of(one.name, one.noise)
+        )
+        yield one.fired, fired
+        if one.sent != one.fired:
+            yield one.sent, sent[one.name]
+        del fired
+        if not left[one.name]:
+            del sent[one.name]
+        for source in one.sources:
+            left[source] -= 1
+            if not left[source]:
+                del sent[source]
 
 
 def _signals_of(

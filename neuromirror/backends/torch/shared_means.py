@@ -31,7 +31,7 @@ class SharedMeans(Generic[Key]):
 
     def add(self, key: Key, mean: Tensor, share: float) -> None:
         """Add the mean over some examples, which are such a share of all; its tensor is taken over."""
-        mean.mul_(share)
+        mean = mean if share == 1 else mean.mul_(share)
         before = self._found[key]
         # The mean of all examples is taken as it is: adding it to zeros would lose the sign of a zero.
         self._found[key] = mean if before is None else before.add_(mean)
