@@ -67,12 +67,13 @@ class InThreads(Ranks):
 
     def __init__(self, rank: int, given: list[Tensor | None], meeting: threading.Barrier) -> None:
         super().__init__(rank, len(given))
-        self.given, self.meeting = given, meeting
+        self.given, self.meeting, self.exchanges = given, meeting, 0
 
     def sum_(self, tensors: Any, what: str = "mirroring") -> None:
         assert what == "mirroring"
         if not tensors:
             return
+        self.exchanges += 1
         self.given[self.rank] = torch.cat([one.reshape(-1) for one in tensors])
         self.meeting.wait()
         total = sum(self.given)
@@ -91,6 +92,9 @@ def together(plan: Plan, size: int, examples: int, *, train: bool = True, **opti
         try:
             for mode in modes_that_mirror(plan):
                 take_turn(mirror, mode, examples, 3, MEAN)
+                if isinstance(ranks, InThreads):  # one of means, where some are subtracted, and one of drives
+                    assert ranks.exchanges <= 2
+                    ranks.exchanges = 0
         except BaseException:
             meeting.abort()
             raise
@@ -250,6 +254,22 @@ def test_signals_that_live_at_once_are_bounded_whatever_the_examples(
     shard = 4 * 12 * 12 * SHARD
     assert watched.largest <= held
     assert watched.most <= 3 * held + (shard if held < 2 * shard else 0)
+
+
+def test_signals_are_let_go_after_their_last_use() -> None:
+    """Of 12 layers in a row, each with a B, three are there at a time where no mean is waited for."""
+    layers = {f"y{layer}": {"shape": [20], "cell": "relu"} for layer in range(12)}
+    plan = make_plan(
+        circuit_of(
+            layers, {f"W{n}": dense(f"y{n - 1}", f"y{n}") for n in range(1, 12)}, turns="single", drive="post*pre"
+        ),
+        0,
+    )
+    mirror = Mirror(Network(plan))
+    with Watched() as watched:
+        take_turn(mirror, plan.modes["mirror_single"], 2048)
+    weights = 12 * 20 * 20
+    assert watched.most <= 4 * 20 * 2048 + 2 * weights
 
 
 @pytest.fixture(scope="module")

@@ -124,13 +124,12 @@ class Mirror:
         Those of a single chunk are kept for the drives; of several the noise is drawn again.
         """
         means = SharedMeans(dict.fromkeys(signal for site in sites for signal in site.subtracted))
-        again = {signal for site in sites for signal in site.copied}
         kept = {} if means.keys and len(shares) == 1 else None
         for part, share_of_all in shares.items() if means.keys else ():
             for signal, value in copied(part):
                 if signal in means.keys:
                     means.add(signal, mean_of(value, self.means), share_of_all)
-                if kept is not None and signal in again:
+                if kept is not None:
                     kept[signal] = value
                 del value  # or it would live on while the next signal comes about
         return means.of_all(self.ranks, lambda one: no_mean(way[one[0]].shape, sites[0].feedback, self.means)), kept
