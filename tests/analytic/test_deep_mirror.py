@@ -7,11 +7,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from mirroring_networks import (
+    C2,
+    CHAIN,
+    CONVS,
+    DRIVES,
+    KEEP,
+    MEAN,
+    NORM,
+    TURNS,
+    Tables,
+    circuit_of,
+    conv,
+    dense,
+    modes_that_mirror,
+    take_turn,
+)
 from torch import Tensor
 from torch.nn import functional
 
@@ -24,17 +39,8 @@ from neuromirror.backends.torch.weights import feedback_state
 from neuromirror.circuit.description import Noise
 from neuromirror.measure import angle_deg as matrix_angle
 from neuromirror.measure.theory import effective_examples, rate_angle_deg
-from neuromirror.modes import ModePlan
 from neuromirror.plan import Plan, make_plan
 from neuromirror.rules.updater import Step
-
-Tables = dict[str, Any]
-TURNS = ("each", "alternate", "together", "single")
-KEEP, STEP = 0.95, 0.1
-"""Of C.2: η_B = 0.1, λ = 0.5."""
-C2 = Step(keep=KEEP, step=STEP)
-MEAN = Step(keep=0.0, step=1.0)
-"""An update after which B is the mean drive itself."""
 
 
 @pytest.fixture(autouse=True)
@@ -47,71 +53,11 @@ def one_thread_and_float64() -> Iterator[None]:
     torch.set_default_dtype(dtype)
 
 
-def circuit_of(
-    populations: Tables, projections: Tables, *, drive: str = "weight_mirror", **mirroring: Any
-) -> nm.Circuit:
-    """Return a circuit that mirrors, from its forward path, lowest population first."""
-    return nm.Circuit(
-        {
-            "name": "net",
-            "code": {"kind": "zero_mean"},
-            "cells": {kind: {"activation": kind} for kind in ("relu", "linear", "tanh", "rectified_tanh")},
-            "populations": {
-                name: {"path": "forward", "layer": layer, **described}
-                for layer, (name, described) in enumerate(populations.items())
-            },
-            "projections": projections,
-            "feedback": {},
-            "rules": {"mirror": {"drive": drive, "constants": {"k": 0.3}, "updater": {"rate": STEP, "decay": 0.5}}},
-            "mirroring": mirroring,
-            "schedule": [{"mode": "mirroring", "examples": 1}],
-        }
-    )
-
-
-def modes_that_mirror(plan: Plan) -> list[ModePlan]:
-    return [mode for mode in plan.modes.values() if mode.noise]
-
-
-def take_turn(mirror: Mirror, mode: ModePlan, examples: int, number: int = 0, step: Step = C2) -> None:
-    mirror.turn(mode, examples=examples, number=number, steps={one.name: step for one in mode.learners})
-
-
 def feedback_of(mirror: Mirror) -> dict[str, Tensor]:
     return {name: B.clone() for name, B in feedback_state(mirror.network).items()}
 
 
-def dense(source: str, target: str, **weight: Any) -> Tables:
-    return {"source": source, "target": target, "connector": "all_to_all", "weight": weight}
-
-
-BIASED = {"bias": {"init": "normal", "gain": 0.6}}
-CHAIN = (
-    {
-        "y0": {"shape": [5], "cell": "linear"},
-        "y1": {"shape": [2, 2, 2], "cell": "tanh"},
-        "y2": {"shape": [2, 3], "cell": "relu", **BIASED},
-        "y3": {"shape": [4], "cell": "rectified_tanh", **BIASED},
-        "y4": {"shape": [3], "cell": "linear", **BIASED},
-    },
-    {
-        **{f"W{layer}": dense(f"y{layer - 1}", f"y{layer}") for layer in range(1, 5)},
-        "Wover": dense("y1", "y3", gain=0.5),
-    },
-)
-"""A chain with a second way, of populations of all shapes."""
 EXAMPLES = 7
-DRIVES = (
-    "weight_mirror",
-    "tanh(post)*pre",
-    "(post - beta_post)*noise_pre + noise_post*pre + k*pre*post",
-    "(post - beta_post)*(pre - beta_pre) - k*w*post**2",
-    "(pre - beta_pre)*(cross - beta_post)",
-    "sign(post)*(pre - beta_pre)/(1 + beta_post**2)",
-    "k - w",
-    "abs(w)*tanh(pre)",
-    "(post - beta_pre)**2",
-)
 
 
 def copied_noise(mirror: Mirror, monkeypatch: pytest.MonkeyPatch, seed: int = 0) -> dict[str, np.ndarray]:
@@ -119,9 +65,9 @@ def copied_noise(mirror: Mirror, monkeypatch: pytest.MonkeyPatch, seed: int = 0)
     plan, rng = mirror.network.plan, np.random.default_rng(seed)
     drawn = {name: rng.standard_normal((EXAMPLES, size)) for name, size in plan.sizes.items()}
 
-    def noise(population: str, noise: Noise, examples: int, number: int) -> Tensor:
+    def noise(population: str, noise: Noise, examples: int, number: int, part: range) -> Tensor:
         shape = plan.description.populations[population].shape
-        flat = torch.as_tensor(drawn[population])
+        flat = torch.as_tensor(drawn[population])[part.start : part.stop]
         return flat.unflatten(1, shape) if len(shape) == 3 else flat
 
     monkeypatch.setattr(mirror, "noise", noise)
@@ -157,11 +103,6 @@ def test_mirrors_of_chains_compute_what_the_other_backends_do(
             np.testing.assert_allclose(B, expected, rtol=0, atol=1e-12 * np.abs(expected).max(), err_msg=name)
 
 
-def conv(source: str, target: str, kernel: Any, *, stride: int = 1, padding: int = 0, **weight: Any) -> Tables:
-    window = {"kernel": kernel, "stride": stride, "padding": padding}
-    return {"source": source, "target": target, "connector": "conv", **window, "weight": weight}
-
-
 def by_loops(pre: Tensor, post: Tensor, shape: tuple[int, ...], stride: int, padding: int) -> np.ndarray:
     """Return the mean of pre·post for every weight, over the examples and the pairs of places that its tap joins."""
     found = np.zeros(shape)
@@ -177,24 +118,6 @@ def by_loops(pre: Tensor, post: Tensor, shape: tuple[int, ...], stride: int, pad
 
 def centred(signal: Tensor, means: str) -> Tensor:
     return signal - signal.mean(dim=(0, 2, 3) if means == "channel" and signal.ndim == 4 else 0, keepdim=True)
-
-
-NORM = {"kind": "batch_norm", "when": "after"}
-CONVS = (
-    {
-        "image": {"shape": [2, 5, 4], "cell": "linear"},
-        "a": {"shape": [3, 3, 3], "cell": "relu", "norm": NORM, "bias": {"init": "normal", "gain": 0.5}},
-        "b": {"shape": [3, 3, 3], "cell": "relu", "norm": NORM},
-        "head": {"shape": [4], "cell": "linear"},
-    },
-    {
-        "W1": conv("image", "a", [3, 2], stride=2, padding=1),
-        "W2": conv("a", "b", 3, padding=1),
-        "S2": {"source": "a", "target": "b", "connector": "shortcut", "join": "after"},
-        "W3": dense("b", "head"),
-    },
-)
-"""A strided convolution, one with a shortcut of its own, and a head that all places project to."""
 
 
 def image_noise(mirror: Mirror, monkeypatch: pytest.MonkeyPatch) -> dict[str, Tensor]:
