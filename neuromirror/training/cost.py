@@ -11,6 +11,7 @@ its B. So with B everywhere, and as many noisy examples as images, mirroring is 
 
 Products are counted with their additions, as multiply-accumulate operations (MAC), each two floating-point operations.
 Nonlinearities, norms, pools and the drawing of noise are left out; they take time by moving memory, not by arithmetic.
+So is what a rank does twice if its part of a turn is more than one chunk (`neuromirror.backends.torch.mirror`).
 """
 
 from __future__ import annotations

@@ -69,7 +69,8 @@ def _values(table: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]
 
 
 def _said(values: dict[str, Any], name: str) -> str:
-    return str(values[name]) if name in values else "not there"
+    value = values.get(name, "not there")
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def check_fork(fork: Path, state: State | None, trainer: Trainer) -> None:

@@ -129,7 +129,7 @@ class Trainer:
         self.network, self.roles, self.training, self.batches, self.ranks = network, roles, training, batches, ranks
         self.length = length_of(training, batches.steps_per_epoch, mirrors=bool(roles.mirrors))
         self.updater = ForwardUpdater(network, roles, training)
-        self.mirror = Mirror(network, means=training.mirror_means)
+        self.mirror = Mirror(network, means=training.mirror_means, ranks=ranks)
         self.autocast, self.step, self.tally, self.mirroring_s = autocast, 0, Tally(), 0.0
         self.device, self._dtype = (first := next(network.parameters())).device, first.dtype
         self._module: nn.Module = torch.compile(network) if compiled else network  # pyright: ignore[reportAttributeAccessIssue]

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from neuromirror.backends.torch.mirror import HELD
 from neuromirror.backends.torch.network import Network
 from neuromirror.circuit.protocol import Training
 from neuromirror.training.cost import signal_numbers
@@ -41,6 +42,8 @@ class Memory:
         The same, of each image of a micro-batch.
     signals : mapping of str to int
         By mirror mode, of each noisy example: its noise and what that drives.
+    held : int
+        The most that the signals of a chunk of a turn take.
     """
 
     weights: int
@@ -50,6 +53,7 @@ class Memory:
     kept: int
     kept_per_image: int
     signals: Mapping[str, int]
+    held: int
 
     @property
     def lasting(self) -> int:
@@ -61,8 +65,8 @@ class Memory:
         return self.kept + self.kept_per_image * micro_batch
 
     def mirroring(self, examples: Mapping[str, int], workers: int = 1) -> int:
-        """Return what the largest turn of mirroring takes of each process, if all of it is held at once."""
-        turns = (size * -(-examples[mode] // workers) for mode, size in self.signals.items())
+        """Return what the signals of the largest chunk of a turn of mirroring take of each process."""
+        turns = (min(size * -(-examples[mode] // workers), self.held) for mode, size in self.signals.items())
         return max(turns, default=0)
 
     def peak(self, micro_batch: int, examples: Mapping[str, int], workers: int) -> int:
@@ -101,6 +105,7 @@ def memory_of(network: Network, roles: Roles, training: Training, settings: Sett
         kept=copies,
         kept_per_image=0,
         signals={mode.name: signal_numbers(network.plan, mode) * dtype.itemsize for mode in roles.mirrors},
+        held=HELD * dtype.itemsize,
     )
     if settings.bf16:
         network = network.to(dtype=torch.bfloat16)

@@ -14,7 +14,7 @@ from neuromirror.record.onlooker import Onlooker
 from neuromirror.record.store import RunWriter, check_free, is_free
 from neuromirror.simulation import manifest_of, versions_of
 from neuromirror.training import checkpoint
-from neuromirror.training.forks import check_fork, check_same_run, copy_rows
+from neuromirror.training.forks import check_fork, copy_rows
 from neuromirror.training.images import check_images
 from neuromirror.training.loop import Trainer
 from neuromirror.training.prepared import Prepared
@@ -82,8 +82,7 @@ def _writer(
 def gone_on(
     prepared: Prepared, seed: int, settings: Settings, folder: Path, ranks: Ranks, *, fork: Path | None = None
 ) -> Session:
-    """Return a run where it was cut short, which must have been begun in this way."""
-    ranks.together(lambda: check_same_run(folder, prepared.circuit, seed, settings))
+    """Return a run where it was cut short; it was begun in this way."""
     notes = {key: one for key, one in open_run(folder).manifest.summary.items() if key == "forked_from"}
     state = checkpoint.newest(folder / CHECKPOINTS, ranks=ranks)
     if state is not None:

@@ -20,6 +20,7 @@ from neuromirror.record.manifest import Manifest
 from neuromirror.result import Run, open_run
 from neuromirror.simulation import run_folders
 from neuromirror.training import checkpoint
+from neuromirror.training.forks import check_same_run
 from neuromirror.training.loop import Trainer
 from neuromirror.training.moment import go_on
 from neuromirror.training.prepared import Prepared, prepare, prepared_again
@@ -153,6 +154,8 @@ def train_seeds(
     begun = ranks.together(lambda: [is_begun(folder, goes_on) for folder in folders])
     runs = []
     for seed, folder, has_begun in zip(seeds_, folders, ranks.gathered(begun)[0], strict=True):
+        if has_begun:
+            ranks.together(lambda: check_same_run(folder, prepared.circuit, seed, settings))  # noqa: B023 (done at once)
         if not (has_begun and open_run(folder).manifest.complete):
             with deterministic():
                 make = gone_on if has_begun else begin

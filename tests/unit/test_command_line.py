@@ -243,7 +243,7 @@ def test_looking_imports_no_simulator(command: str) -> None:
         (["run", "figure1", "--sed", "3"], r"Did you mean --seed\?"),
         (["run", "figure1", "--backend", "refrence"], r"backend 'refrence': .* Did you mean 'reference'\?"),
         (["compare"], "name at least one run directory"),
-        (["compare", "nowhere"], r"nowhere: no run here\. Give a run directory"),
+        (["compare", "nowhere"], r"nowhere: cannot be read \(No such file .*\)\. Give a run directory"),
         (["compare", "."], r"\.: no run here"),
     ],
 )
