@@ -12,9 +12,8 @@ Expected  Seeds 0 to 9, test error and its difference from that with transported
               feedback alignment    rate .0005   57.17%  +22.83 (+16.99 to +28.67)
               Wᵀ as at first        rate .0005   53.26%  +18.92 (+13.82 to +24.02)
               output only           rate .001    78.12%  +43.78 (+40.89 to +46.68)
-          and of half the sleep, --mirror-examples 800, the shams:
-              sham: permuted        rate .001    50.98%  +16.64 (+12.83 to +20.46)
-              sham: shifted         rate .00025  84.40%  +50.06 (+47.16 to +52.95)
+              sham: permuted        rate .001    46.81%  +12.47 (+9.07 to +15.87)
+              sham: shifted         rate .000125 86.02%  +51.68 (+49.03 to +54.34)
           The weight mirror against feedback alignment: −24.68 (−31.02 to −18.34). The largest angle of any B at any
           time, by seed: 13.0° to 21.8°. As rates: 14.28% and with feedback alignment 41.14%, +26.86 (+14.85 to +38.87).
 """

@@ -17,6 +17,8 @@ Expected  chain4, seeds 0 to 9, mean angle of all B, median (95 % interval), aft
             every second, own input on   13.23° (12.41 to 14.28) 12.67°   B3 24.0° law 23.7°    +6.93 (+6.33 to +7.54)
             all at once                  18.36° (17.46 to 18.87) 17.18°   B3 27.0° law 26.2°   +11.31 (+10.69 to +11.93)
             a single noisy input         24.06° (22.94 to 25.02) 23.43°   B3 35.8° law 34.6°   +17.53 (+16.83 to +18.23)
+          chain6, likewise, after 60 s of noise: 5.73°, 5.74°, 8.61°, 19.03°, 23.45° and 29.90° in this order; every
+          second layer after 300 s in all 3.86° (3.83 to 3.97), −1.79 (−1.85 to −1.73).
           At the same 60 s of noise every second layer differs from one at a time by −0.03° (−0.08 to +0.03).
           The law lacks some 2° that rows of W of unequal norm leave.
 """
