@@ -13,6 +13,7 @@ from neuromirror.errors import RequestError, dotted
 from neuromirror.record import open_run
 from neuromirror.training.checkpoint import State
 from neuromirror.training.loop import Trainer
+from neuromirror.training.moment import checked_arrays
 from neuromirror.training.session import Session
 from neuromirror.training.settings import Settings
 from neuromirror.training.settings_file import read_settings
@@ -74,7 +75,7 @@ def _said(values: dict[str, Any], name: str) -> str:
 
 
 def check_fork(fork: Path, state: State | None, trainer: Trainer) -> None:
-    """Refuse to begin where another run has come to, if it counts steps otherwise.
+    """Refuse to begin where another run has come to, if it counts steps otherwise or is of other arrays.
 
     Raises
     ------
@@ -93,6 +94,7 @@ def check_fork(fork: Path, state: State | None, trainer: Trainer) -> None:
             f"--fork {fork}: its newest checkpoint is of step {state.said['step']}, and this run ends at "
             f"{trainer.length.total}. Ask for more training.epochs."
         )
+    checked_arrays(trainer, state)
 
 
 def copy_rows(fork: Path, state: State, session: Session) -> None:

@@ -43,10 +43,7 @@ def go_on(trainer: Trainer, state: State) -> None:
         If the moment is of other arrays than the network has.
     """
     network, optimizer = trainer.network, trainer.updater.optimizer
-    arrays = {name: one for name, one in state.shared.items() if not name.startswith(_MOMENTUM)}
-    arrays |= mean_statistics(state.own)
-    _check_shapes(network.state_dict(), arrays)
-    network.load_state_dict(arrays)
+    network.load_state_dict(checked_arrays(trainer, state))
     optimizer.state.clear()
     for name, one in (*network.named_parameters(), *network.named_buffers()):
         if (momentum := state.shared.get(f"{_MOMENTUM}{name}")) is not None:
@@ -56,7 +53,17 @@ def go_on(trainer: Trainer, state: State) -> None:
     trainer.forget_loaded()
 
 
-def _check_shapes(now: dict[str, Tensor], then: dict[str, Tensor]) -> None:
+def checked_arrays(trainer: Trainer, state: State) -> dict[str, Tensor]:
+    """Return the arrays of a network that a state has.
+
+    Raises
+    ------
+    RequestError
+        If they are not those of the trainer's.
+    """
+    then = {name: one for name, one in state.shared.items() if not name.startswith(_MOMENTUM)}
+    then |= mean_statistics(state.own)
+    now = trainer.network.state_dict()
     for name in sorted({*now, *then}):
         here, there = (tuple(arrays[name].shape) if name in arrays else "missing" for arrays in (now, then))
         if here != there:
@@ -64,6 +71,7 @@ def _check_shapes(now: dict[str, Tensor], then: dict[str, Tensor]) -> None:
                 f"the checkpoint is of other arrays: {name} is {there} in it, and {here} in this circuit. "
                 "Go on with the circuit that it was written of."
             )
+    return then
 
 
 def _tally(tallies: Sequence[dict], rank: int, ranks: int) -> Tally:
