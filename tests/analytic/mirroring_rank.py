@@ -43,14 +43,14 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.set_default_dtype(torch.float64)
     directory = Path(sys.argv[1])
-    with joined() as ranks:
-        given = {}
-        for name in CIRCUITS:
-            before = ranks.exchanged_bytes["mirroring"]
-            found = feedback_state(mirrored(ranks, name).network)
-            given[name] = ranks.exchanged_bytes["mirroring"] - before
-            save_file({key: B.contiguous() for key, B in found.items()}, directory / f"{name}-{ranks.rank}.safetensors")
-        (directory / f"{ranks.rank}.json").write_text(json.dumps(given))
+    ranks = joined()
+    given = {}
+    for name in CIRCUITS:
+        before = ranks.exchanged_bytes["mirroring"]
+        found = feedback_state(mirrored(ranks, name).network)
+        given[name] = ranks.exchanged_bytes["mirroring"] - before
+        save_file({key: B.contiguous() for key, B in found.items()}, directory / f"{name}-{ranks.rank}.safetensors")
+    (directory / f"{ranks.rank}.json").write_text(json.dumps(given))
 
 
 if __name__ == "__main__":
