@@ -24,7 +24,6 @@ SMALL = {
     "training.mirror_examples": "64",
 }
 """What differs from the recipes of the paper."""
-SETTINGS = {"delta_images": 8, "checkpoint_steps": 2}
 
 
 def tree(root: Path) -> Path:
@@ -55,7 +54,7 @@ def test_from_jpeg_folders_to_figures_2_and_3(tmp_path: Path, capsys: pytest.Cap
             "circuit": str(changed(tmp_path, method)),
             "data": str(data),
             "out": str(runs / method),
-            **SETTINGS,
+            "delta_images": 8,
         }
         for method in METHODS
         if method != "wm"
@@ -63,7 +62,7 @@ def test_from_jpeg_folders_to_figures_2_and_3(tmp_path: Path, capsys: pytest.Cap
     for ranks in trained(jobs, tmp_path):
         assert [rank["error"] for rank in ranks] == [None, None]
         assert ranks[0]["fingerprint"] == ranks[1]["fingerprint"]
-    options = ["--delta-images", "8", "--checkpoint-steps", "2", "--no-figures", "--json"]
+    options = ["--delta-images", "8", "--checkpoint-steps", "3", "--no-figures", "--json"]
     wm = ["train", changed(tmp_path, "wm"), "--data", data, "--out", runs / "wm", *options]
     log = tmp_path / "kills.log"
     script = Path(__file__).with_name("killed_ranks.py")
