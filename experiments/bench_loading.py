@@ -52,7 +52,7 @@ def write_photographs(root: Path, images: int, *, rows: int = ROWS, columns: int
     random = np.random.default_rng(SEED)
     for number in range(images):
         pixels = np.full((rows, columns, 3), 128.0)
-        for scale, sd in ((64, 50.0), (16, 30.0), (4, 20.0), (1, 7.0)):
+        for scale, sd in ((64, 50.0), (16, 30.0), (4, 20.0), (1, 12.0)):
             coarse = random.normal(0.0, sd, (-(-rows // scale), -(-columns // scale), 3)).clip(-127, 127)
             layer = Image.fromarray((coarse + 128).astype(np.uint8)).resize((columns, rows), Image.Resampling.BICUBIC)
             pixels += np.asarray(layer) - 128.0

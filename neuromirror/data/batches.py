@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neuromirror.data.augment import augmented, augmented_batch, check_augmentation
+from neuromirror.data.augment import augmented_batch, check_augmentation, drawn, resized_crop
 from neuromirror.data.broken import UnreadableImageError
 from neuromirror.data.images import Images
 from neuromirror.data.load import Data
@@ -71,17 +71,8 @@ class Recipe:
         if augment != "resized_crop":
             batch = self.images.batch(indices)
             return augmented_batch(batch, augment=augment, seed=self.seed, epoch=epoch, indices=indices)
-        crops = (
-            augmented(
-                self.images.original(index),
-                augment=augment,
-                size=self.images.size,
-                seed=self.seed,
-                epoch=epoch,
-                index=index,
-            )
-            for index in indices.tolist()
-        )
+        numbers, size = drawn(self.seed, epoch, indices), self.images.size
+        crops = (resized_crop(self.images.picture(index), own, size) for index, own in zip(indices.tolist(), numbers))
         return torch.stack(list(crops))
 
     def _normalised(self, images_BCHW: Tensor) -> Tensor:
