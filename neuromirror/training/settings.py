@@ -54,6 +54,8 @@ class Settings:
         Images of the fixed batch on which δ angles are measured after every epoch; 0 measures none.
     tensorboard : bool
         Whether the metrics are written for TensorBoard too.
+    profile_steps : int
+        Steps of which a profiler's trace is written; 0 writes none.
     """
 
     data: str = "digits"
@@ -73,6 +75,7 @@ class Settings:
     keep_checkpoints: Whole = 2
     delta_images: Whole = 64
     tensorboard: bool = False
+    profile_steps: Annotated[Whole, Parameter(name=["--profile-steps", "--profile"])] = 0
 
     def check(self) -> None:
         """Refuse values that are none.
@@ -92,6 +95,7 @@ class Settings:
         if self.delta_images == 1:
             raise RequestError("--delta-images 1: batch norm takes 2 or more. Take 0 to measure no δ angles.")
         least = {"workers": 0, "max_broken_images": 0, "validation_images": 0, "delta_images": 0, "checkpoint_s": 0}
+        least |= {"profile_steps": 0}
         least |= {name: 1 for name in ("train_images", "test_images", "checkpoint_steps", "keep_checkpoints")}
         for name, low in least.items():
             value = getattr(self, name)
