@@ -87,9 +87,10 @@ class Recipe:
 
 
 def _room(shape: Sequence[int]) -> Tensor:
-    """Return room for a batch; a worker takes it where the process that trains can see it, or it would copy it there."""
+    """Return room for a batch."""
     if get_worker_info() is None:
         return torch.empty(*shape)
+    # Of a worker, where the process that trains sees it: a batch that is made elsewhere is copied there to be sent.
     storage = torch.UntypedStorage._new_shared(4 * math.prod(shape))
     return torch.empty(0).set_(storage, 0, torch.Size(shape))
 

@@ -77,7 +77,8 @@ def resized_picture(image: Image.Image, box: tuple[float, float, float, float], 
     """Return the same of an image of PIL, of mode L or RGB."""
     top, left, rows, columns = box
     # PIL refuses a box that rounding has made larger than the image.
-    edges = (max(left, 0.0), max(top, 0.0), min(left + columns, float(image.width)), min(top + rows, float(image.height)))
+    width, height = float(image.width), float(image.height)
+    edges = (max(left, 0.0), max(top, 0.0), min(left + columns, width), min(top + rows, height))
     return of_image(image.resize((size[1], size[0]), Image.Resampling.BILINEAR, box=edges))
 
 

@@ -67,9 +67,9 @@ def _lay_out(arrays: Iterable[Tensor]) -> None:
     """Let gradients lie in memory as their arrays do: fused steps go through both by address, and do not look."""
     for array in arrays:
         if array.grad is not None and array.grad.stride() != array.stride():
-            array.grad = torch.empty_strided(
-                array.shape, array.stride(), dtype=array.dtype, device=array.device
-            ).copy_(array.grad)
+            array.grad = torch.empty_strided(array.shape, array.stride(), dtype=array.dtype, device=array.device).copy_(
+                array.grad
+            )
 
 
 def _arrays(network: Network, name: str) -> Iterator[Tensor]:

@@ -42,8 +42,8 @@ class Settings:
         Whether `torch.compile` makes them.
     channels_last : bool
         Whether images lie in memory channel by channel within each position, which is the faster format.
-    workers : int
-        Processes that prepare images.
+    workers : int or None
+        Processes that prepare images; None for as many as the device calls for.
     checkpoint_s : float
         Seconds from one checkpoint to the next at most.
     checkpoint_steps : int or None
@@ -69,7 +69,7 @@ class Settings:
     bf16: bool = False
     compile: bool = False
     channels_last: bool = True
-    workers: Whole = 0
+    workers: Whole | None = None
     checkpoint_s: float = 300.0
     checkpoint_steps: Whole | None = None
     keep_checkpoints: Whole = 2
