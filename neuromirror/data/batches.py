@@ -92,7 +92,7 @@ def _room(shape: Sequence[int]) -> Tensor:
         return torch.empty(*shape)
     # Of a worker, where the process that trains sees it: a batch that is made elsewhere is copied there to be sent.
     storage = torch.UntypedStorage._new_shared(4 * math.prod(shape))
-    return torch.empty(0).set_(storage, 0, torch.Size(shape))
+    return torch.empty(0).set_(storage).view(*shape)
 
 
 class Batches:
