@@ -29,8 +29,8 @@ Expected  over seeds 0 to 9 (0 to 39 for 20→10 cells), median (95 % interval b
               mirroring / backprop           1.77 (1.66 to 1.95)         bound 1.72, missed
               memory saved beyond backprop   0 MiB                       bound B's 45 MiB
           and of 384 JPEG files of 500×375, 90 kB, to 224×224, speeds by the clock in ratios paired by round:
-              folders, 2 workers / bare      0.96 (0.89 to 1.00)         bound 0.9
-              shards / folders               1.01 (0.98 to 1.06)         bound 1, not wholly below
+              folders, 2 workers / bare      0.95 (0.88 to 0.97)         bound 0.9
+              shards / folders               1.03 (0.97 to 1.05)         bound 1, not wholly below
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import io
 import os
 import stat
 from dataclasses import dataclass
@@ -133,7 +134,9 @@ def decoded(encoded: Encoded, number: int) -> Image.Image:
         If it cannot be read, or ends too early.
     """
     try:
-        with encoded.opened(number) as file, Image.open(file, formats=FORMATS) as image:
+        with encoded.opened(number) as file:
+            content = io.BytesIO(file.read())  # at once: PIL would ask the system for a few kilobytes at a time
+        with Image.open(content, formats=FORMATS) as image:
             image.load()
             return converted(image, "L" if encoded.channels == 1 else "RGB")
     except Exception as error:  # PIL's decoders raise OSError, SyntaxError, ValueError, struct.error and more
