@@ -18,6 +18,8 @@ class Place:
         Which of how many it is, from 0.
     local_rank : int
         Which it is of those on its machine.
+    local_size : int
+        How many there are on its machine.
     restarts : int
         How often torchrun has started all of them again.
     """
@@ -25,6 +27,7 @@ class Place:
     rank: int = 0
     size: int = 1
     local_rank: int = 0
+    local_size: int = 1
     restarts: int = 0
 
     @property
@@ -46,7 +49,11 @@ def place() -> Place:
     if not 0 <= rank < size:
         raise RequestError(f"RANK={rank}: of {size} processes there is none of that number. Start with torchrun.")
     return Place(
-        rank=rank, size=size, local_rank=_number("LOCAL_RANK", 0), restarts=_number("TORCHELASTIC_RESTART_COUNT", 0)
+        rank=rank,
+        size=size,
+        local_rank=_number("LOCAL_RANK", 0),
+        local_size=_number("LOCAL_WORLD_SIZE", 1),
+        restarts=_number("TORCHELASTIC_RESTART_COUNT", 0),
     )
 
 

@@ -11,9 +11,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
-from neuromirror.data.resize import Size, fitted, resized
+from neuromirror.data.resize import Size, fitted, picture_of, resized_picture
 from neuromirror.errors import RequestError, suggestion
 from neuromirror.seeds import stream
 
@@ -80,9 +81,28 @@ def augmented(image_CHW: Tensor, *, augment: str, size: Size, seed: int, epoch: 
         image_BCHW = fitted(image_CHW, size)[None]
         return augmented_batch(image_BCHW, augment=augment, seed=seed, epoch=epoch, indices=[index])[0]
     (numbers,) = drawn(seed, epoch, [index])
-    top, left, height, width = crop_box(numbers, image_CHW.shape[1], image_CHW.shape[2])
-    cropped = image_CHW[:, top : top + height, left : left + width]
-    shown = resized(cropped, (0, 0, height, width), size)
+    return resized_crop(picture_of(image_CHW), numbers, size)
+
+
+def resized_crop(image: Image.Image, numbers: np.ndarray, size: Size) -> Tensor:
+    """Return a random part of an image, resized, and flipped in half of the cases.
+
+    Parameters
+    ----------
+    image : Image
+        Of mode L or RGB, as it came.
+    numbers : ndarray, shape (NUMBERS,)
+        The image's row of `drawn`.
+    size : (int, int)
+        Rows and columns wanted.
+
+    Returns
+    -------
+    Tensor of uint8, shape (channels, rows, columns)
+    """
+    top, left, height, width = crop_box(numbers, image.height, image.width)
+    cropped = image.crop((left, top, left + width, top + height))  # or resizing would look beyond the part's edges
+    shown = resized_picture(cropped, (0, 0, height, width), size)
     return shown.flip(-1) if numbers[-1] < 0.5 else shown
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import time
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import get_worker_info
 
-from neuromirror.data.augment import augmented, augmented_batch, check_augmentation
+from neuromirror.data.augment import augmented_batch, check_augmentation, drawn, resized_crop
 from neuromirror.data.broken import UnreadableImageError
 from neuromirror.data.images import Images
 from neuromirror.data.load import Data
@@ -71,23 +73,26 @@ class Recipe:
         if augment != "resized_crop":
             batch = self.images.batch(indices)
             return augmented_batch(batch, augment=augment, seed=self.seed, epoch=epoch, indices=indices)
-        crops = (
-            augmented(
-                self.images.original(index),
-                augment=augment,
-                size=self.images.size,
-                seed=self.seed,
-                epoch=epoch,
-                index=index,
-            )
-            for index in indices.tolist()
-        )
+        numbers, size = drawn(self.seed, epoch, indices), self.images.size
+        crops = (resized_crop(self.images.picture(index), own, size) for index, own in zip(indices.tolist(), numbers))
         return torch.stack(list(crops))
 
     def _normalised(self, images_BCHW: Tensor) -> Tensor:
         mean, std = (torch.tensor(values, dtype=torch.float64)[:, None, None] for values in (self.mean, self.std))
         scale, offset = (1 / (255 * std)).float(), (-mean / std).float()
-        return images_BCHW.to(torch.float32).mul_(scale).add_(offset)
+        normalised = _room(images_BCHW.shape)
+        for pixels, row in zip(images_BCHW, normalised):  # one by one, or the numbers would leave the cache thrice
+            row.copy_(pixels).mul_(scale).add_(offset)
+        return normalised
+
+
+def _room(shape: Sequence[int]) -> Tensor:
+    """Return room for a batch."""
+    if get_worker_info() is None:
+        return torch.empty(*shape)
+    # Of a worker, where the process that trains sees it: a batch that is made elsewhere is copied there to be sent.
+    storage = torch.UntypedStorage._new_shared(4 * math.prod(shape))
+    return torch.empty(0).set_(storage).view(*shape)
 
 
 class Batches:

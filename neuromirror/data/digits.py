@@ -6,7 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
+
+from neuromirror.data.resize import picture_of
 
 DARKEST = 16
 """Largest value of a pixel of the digits."""
@@ -31,6 +34,10 @@ class Array:
     def pixels(self, number: int) -> Tensor:
         """Return an image: uint8, (channels, rows, columns)."""
         return self.pixels_NCHW[number]
+
+    def picture(self, number: int) -> Image.Image:
+        """Return an image as PIL has it."""
+        return picture_of(self.pixels(number))
 
     def identity(self, number: int) -> bytes:
         """Return an image's bytes."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import io
 import os
 import stat
 from dataclasses import dataclass
@@ -44,6 +45,10 @@ class Encoded(Protocol):
 
     def where(self, number: int) -> str:
         """Return where an image is, as messages show it."""
+        ...
+
+    def picture(self, number: int) -> Image.Image:
+        """Return an image as PIL has it, of mode L or RGB."""
         ...
 
     def pixels(self, number: int) -> Tensor:
@@ -91,16 +96,20 @@ class Files:
         """Return the path of a file."""
         return shown(str(self.root / self.names[number]))
 
+    def picture(self, number: int) -> Image.Image:
+        """Return a file's image as PIL has it, of mode L or RGB."""
+        return decoded(self, number)
+
     def pixels(self, number: int) -> Tensor:
         """Return a file's image: uint8, (channels, rows, columns)."""
-        return decoded(self, number)
+        return of_image(decoded(self, number))
 
     def identity(self, number: int) -> bytes:
         """Return a file's name."""
         return os.fsencode(self.names[number])
 
 
-def decoded(encoded: Encoded, number: int) -> Tensor:
+def decoded(encoded: Encoded, number: int) -> Image.Image:
     """Return the image of a file.
 
     Grey becomes three equal channels where three are wanted, and colour becomes luminance where one is; 16 bits become
@@ -116,7 +125,8 @@ def decoded(encoded: Encoded, number: int) -> Tensor:
 
     Returns
     -------
-    Tensor of uint8, shape (channels, rows, columns)
+    Image
+        Of mode L or RGB, wholly in memory.
 
     Raises
     ------
@@ -124,8 +134,11 @@ def decoded(encoded: Encoded, number: int) -> Tensor:
         If it cannot be read, or ends too early.
     """
     try:
-        with encoded.opened(number) as file, Image.open(file, formats=FORMATS) as image:
-            return of_image(converted(image, "L" if encoded.channels == 1 else "RGB"))
+        with encoded.opened(number) as file:
+            content = io.BytesIO(file.read())  # at once: PIL would ask the system for a few kilobytes at a time
+        with Image.open(content, formats=FORMATS) as image:
+            image.load()
+            return converted(image, "L" if encoded.channels == 1 else "RGB")
     except Exception as error:  # PIL's decoders raise OSError, SyntaxError, ValueError, struct.error and more
         raise unreadable(encoded, number, error) from error
 

@@ -7,10 +7,11 @@ from typing import Protocol
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from neuromirror.data.broken import BrokenImages, UnreadableImageError
-from neuromirror.data.resize import Size, fitted
+from neuromirror.data.resize import Size, fitted, picture_of
 
 CACHE_BYTES = 2_000_000_000
 """Parts smaller than this are decoded once and kept in memory."""
@@ -24,8 +25,12 @@ class Source(Protocol):
         """1 for grey, 3 for colour."""
         ...
 
+    def picture(self, number: int) -> Image.Image:
+        """Return an image as it is there, as PIL has it, of mode L or RGB."""
+        ...
+
     def pixels(self, number: int) -> Tensor:
-        """Return an image as it is there: uint8, (channels, rows, columns)."""
+        """Return the same: uint8, (channels, rows, columns)."""
         ...
 
     def identity(self, number: int) -> bytes:
@@ -99,6 +104,14 @@ class Images:
         if self._whole is not None and not self._resized[index]:
             return self._whole[index].clone()
         return self._pixels(index)
+
+    def picture(self, index: int) -> Image.Image:
+        """Return `original` as PIL has it: where a part of it is shown, the whole need not become a tensor."""
+        self._check(index)
+        self._check_kept([index])
+        if self._whole is not None and not self._resized[index]:
+            return picture_of(self._whole[index])
+        return self.source.picture(int(self.members[index]))
 
     def batch(self, indices: Sequence[int] | np.ndarray) -> Tensor:
         """Return images at the size of the set: uint8, (images, channels, rows, columns)."""

@@ -70,13 +70,22 @@ def resized(pixels_CHW: Tensor, box: tuple[float, float, float, float], size: Si
     -------
     Tensor of uint8, shape (channels, rows, columns)
     """
-    height, width = pixels_CHW.shape[1:]
+    return resized_picture(picture_of(pixels_CHW), box, size)
+
+
+def resized_picture(image: Image.Image, box: tuple[float, float, float, float], size: Size) -> Tensor:
+    """Return the same of an image of PIL, of mode L or RGB."""
     top, left, rows, columns = box
     # PIL refuses a box that rounding has made larger than the image.
-    edges = (max(left, 0.0), max(top, 0.0), min(left + columns, float(width)), min(top + rows, float(height)))
-    pixels_HWC = pixels_CHW.permute(1, 2, 0).contiguous().numpy()
-    image = Image.fromarray(pixels_HWC[..., 0] if pixels_HWC.shape[2] == 1 else pixels_HWC)
+    width, height = float(image.width), float(image.height)
+    edges = (max(left, 0.0), max(top, 0.0), min(left + columns, width), min(top + rows, height))
     return of_image(image.resize((size[1], size[0]), Image.Resampling.BILINEAR, box=edges))
+
+
+def picture_of(pixels_CHW: Tensor) -> Image.Image:
+    """Return pixels as an image of PIL: the inverse of `of_image`."""
+    pixels_HWC = pixels_CHW.permute(1, 2, 0).contiguous().numpy()
+    return Image.fromarray(pixels_HWC[..., 0] if pixels_HWC.shape[2] == 1 else pixels_HWC)
 
 
 def of_image(image: Image.Image) -> Tensor:

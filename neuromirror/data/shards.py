@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from PIL import Image
 from torch import Tensor
 
 from neuromirror.data.broken import shown
 from neuromirror.data.files import decoded
+from neuromirror.data.resize import of_image
 from neuromirror.data.shard_index import Index
 
 
@@ -66,9 +68,13 @@ class Shards:
         shard = self.index.shards[int(self.index.rows["shard"][row])][0]
         return shown(f"{self.root / shard}, {os.fsdecode(self.index.identity(row))}")
 
+    def picture(self, number: int) -> Image.Image:
+        """Return an image as PIL has it, of mode L or RGB."""
+        return decoded(self, number)
+
     def pixels(self, number: int) -> Tensor:
         """Return an image: uint8, (channels, rows, columns)."""
-        return decoded(self, number)
+        return of_image(decoded(self, number))
 
     def identity(self, number: int) -> bytes:
         """Return the name that an image's file had within the directory that was packed."""
@@ -92,7 +98,7 @@ def damaged_shards(root: Path, index: Index) -> list[str]:
 
 def _read(handle: int, size: int, offset: int) -> bytes:
     """Return so many bytes, or as many as there are; a system may give them in parts."""
-    content = bytearray()
+    content = os.pread(handle, size, offset)
     while len(content) < size and (part := os.pread(handle, size - len(content), offset + len(content))):
         content += part
-    return bytes(content)
+    return content

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
-from neuromirror.data.resize import Size
+from neuromirror.data.resize import Size, picture_of
 from neuromirror.seeds import stream
 
 TRAIN, TEST = 1024, 256
@@ -41,6 +42,10 @@ class Noise:
         """Return an image, made of part, size and number alone: uint8, (3, rows, columns)."""
         generator = stream(0, "data", "synthetic", self.part, number)
         return torch.from_numpy(generator.integers(0, 256, (3, *self.size), dtype=np.uint8))
+
+    def picture(self, number: int) -> Image.Image:
+        """Return an image as PIL has it."""
+        return picture_of(self.pixels(number))
 
     def identity(self, number: int) -> bytes:
         """Return what the image is made of."""

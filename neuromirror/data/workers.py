@@ -70,8 +70,8 @@ class Workers:
                 raise
             loader = None
             raise RunError(
-                f"loading data: a worker ended before its time ({error}). It may have run out of memory: use fewer "
-                "workers, or smaller batches."
+                f"loading data: a worker ended before its time ({error}). It may have run out of memory, or of shared "
+                "memory (/dev/shm): use fewer workers, or smaller batches."
             ) from error
         finally:
             # An error that was an answer has this frame in its traceback. A cycle would leave its processes to the

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 
 from neuromirror.errors import RequestError
+from neuromirror.processes import place
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 """By the names that settings have."""
@@ -27,3 +30,20 @@ def device_of(name: str) -> torch.device:
         why = str(error).splitlines()[0]
         raise RequestError(f"--device {name}: torch cannot compute there ({why}). Use --device cpu.") from error
     return device
+
+
+MOST_WORKERS = 16
+"""How many are started unasked: each has batches in memory."""
+
+
+def workers_of(wanted: int | None, device: torch.device) -> int:
+    """Return how many processes prepare images; None: half of the processor's cores for CUDA, and none for the CPU.
+
+    The processes of a run on one machine divide the cores.
+    """
+    if wanted is not None:
+        return wanted
+    if device.type != "cuda":
+        return 0
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(MOST_WORKERS, cores // (2 * max(1, place().local_size))))

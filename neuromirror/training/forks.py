@@ -18,7 +18,7 @@ from neuromirror.training.session import Session
 from neuromirror.training.settings import Settings
 from neuromirror.training.settings_file import read_settings
 
-FREE = frozenset({"checkpoint_s", "checkpoint_steps", "keep_checkpoints", "workers", "tensorboard"})
+FREE = frozenset({"checkpoint_s", "checkpoint_steps", "keep_checkpoints", "workers", "tensorboard", "profile_steps"})
 """Settings that no number depends on, and that may change while a run goes on."""
 
 _MOST = 6

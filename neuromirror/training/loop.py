@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.profiler import record_function
 
 from neuromirror.backends.torch.mirror import Mirror
 from neuromirror.backends.torch.network import Network
@@ -162,7 +163,8 @@ class Trainer:
         if self.step < self.length.mirror:
             return 0
         if self._loaded is None:
-            self._loaded = self._next()
+            with record_function("load"):
+                self._loaded = self._next()
         return len(self._loaded[1])
 
     def advance(self, images: int | None = None) -> None:
@@ -186,7 +188,8 @@ class Trainer:
             self._learn(own if images is None else images)
             if self.ranks.size == 1:
                 self.check_finite(self.step)
-            self.updater.step(factor)
+            with record_function("update"):
+                self.updater.step(factor)
             if (self.step - self.length.mirror + 1) % self.training.mirror_every == 0:
                 follows = self.training.mirror_memory == "follows_drops"
                 self.mirror_all(dropped(self.epoch, self.training) if follows else 1.0)
@@ -213,10 +216,11 @@ class Trainer:
     def mirror_all(self, shortening: float) -> None:
         """Let every mirror mode have its turn; see `neuromirror.training.mirroring.shortened`."""
         started = time.perf_counter()
-        for mode in self.roles.mirrors:
-            examples = self.examples[mode.name]
-            steps = {one.name: self._step(mode, one.name, examples, shortening) for one in mode.learners}
-            self.mirror.turn(mode, examples=examples, number=self.step, steps=steps)
+        with record_function("mirror"):
+            for mode in self.roles.mirrors:
+                examples = self.examples[mode.name]
+                steps = {one.name: self._step(mode, one.name, examples, shortening) for one in mode.learners}
+                self.mirror.turn(mode, examples=examples, number=self.step, steps=steps)
         self.mirroring_s += time.perf_counter() - started
 
     def _step(self, mode: ModePlan, name: str, examples: int, shortening: float) -> Step:
@@ -234,10 +238,11 @@ class Trainer:
         for number, (some, those) in enumerate(parts):
             some, those = self.placed(some), those.to(self.device, non_blocking=True)
             with exchanging(self._module, number == len(parts) - 1):
-                with self._autocast():
+                with record_function("forward"), self._autocast():
                     output = self._module(some)
                 loss = self.loss(output, those)
-                (loss * (len(those) / total)).backward()
+                with record_function("backward"):
+                    (loss * (len(those) / total)).backward()
             losses.append(loss.detach())
             wrong.append((output.detach().argmax(dim=1) != those).sum())
         # Read once a step: a device that is asked for a number has to finish all that it was given before.

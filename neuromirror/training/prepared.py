@@ -17,7 +17,7 @@ from neuromirror.data.batches import Batches
 from neuromirror.errors import RequestError
 from neuromirror.plan import Plan
 from neuromirror.record.manifest import Manifest
-from neuromirror.training.device import DTYPES, device_of
+from neuromirror.training.device import DTYPES, device_of, workers_of
 from neuromirror.training.distributed import check_ranks
 from neuromirror.training.images import Fitted, check_images, circuit_to_train, fitted_to_images
 from neuromirror.training.loop import Trainer
@@ -43,7 +43,7 @@ class Prepared(Fitted):
             size=self.size,
             augment=training.augment,
             seed=plan.seed,
-            workers=settings.workers,
+            workers=workers_of(settings.workers, device_of(settings.device)),
             pin_memory=device_of(settings.device).type == "cuda",
             part=(ranks.rank, ranks.size),
         )

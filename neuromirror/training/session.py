@@ -28,6 +28,7 @@ from neuromirror.training.agreement import CHECKED_EVERY, Agreed, agree, check_s
 from neuromirror.training.deltas import delta_angles
 from neuromirror.training.loop import Tally, Trainer
 from neuromirror.training.moment import go_on, state_of
+from neuromirror.training.profiling import Profile
 from neuromirror.training.settings import Settings
 
 CHECKPOINTS = "checkpoints"
@@ -85,6 +86,7 @@ class Session:
             If the loss or a weight is no longer finite; the record up to there is kept.
         """
         self.began_s, self.first_step = time.perf_counter(), self.trainer.step
+        self._profile = self._profiled()
         complete, self._is_whole, self._is_agreed = False, self.trainer.step > 0, self.ranks.size == 1
         try:
             with Interrupts() as interrupts:
@@ -93,9 +95,17 @@ class Session:
         finally:
             # In the midst of a step there is nothing to go on from: the last checkpoint stays the newest. Nor is there
             # when one rank of several ends by itself, since a checkpoint is written by all.
+            self._profile.close()
             if self._is_whole and self._is_agreed:
                 self.save()
             self._close(complete=complete)
+            self._profile.say()
+
+    def _profiled(self) -> Profile:
+        """Return what traces steps: of the first rank, and of images where there are such steps."""
+        mirror, total = self.trainer.length.mirror, self.trainer.length.total
+        first = max(self.first_step, mirror) if mirror < total else self.first_step
+        return Profile(self.writer.path, self.settings.profile_steps if self.ranks.is_first else 0, first)
 
     def _advance(self, progress: Progress, interrupts: Interrupts) -> None:
         trainer, saved_s = self.trainer, self.began_s
@@ -103,6 +113,7 @@ class Session:
             self._row()
             self._is_whole = True
         while trainer.step < trainer.length.total:
+            self._profile.begin(trainer.step)
             agreed = self._agreed(interrupts, saved_s)
             if agreed.save:
                 self.save()
@@ -112,6 +123,7 @@ class Session:
                 raise KeyboardInterrupt
             self._is_whole = False
             trainer.advance(agreed.images)
+            self._profile.end()
             if trainer.step % CHECKED_EVERY == 0:
                 check_same(trainer.network, self.ranks, trainer.step)
             if self._is_due():

@@ -42,8 +42,8 @@ class Settings:
         Whether `torch.compile` makes them.
     channels_last : bool
         Whether images lie in memory channel by channel within each position, which is the faster format.
-    workers : int
-        Processes that prepare images.
+    workers : int or None
+        Processes that prepare images; None for as many as the device calls for.
     checkpoint_s : float
         Seconds from one checkpoint to the next at most.
     checkpoint_steps : int or None
@@ -54,6 +54,8 @@ class Settings:
         Images of the fixed batch on which δ angles are measured after every epoch; 0 measures none.
     tensorboard : bool
         Whether the metrics are written for TensorBoard too.
+    profile_steps : int
+        Steps of which a profiler's trace is written; 0 writes none.
     """
 
     data: str = "digits"
@@ -67,12 +69,13 @@ class Settings:
     bf16: bool = False
     compile: bool = False
     channels_last: bool = True
-    workers: Whole = 0
+    workers: Whole | None = None
     checkpoint_s: float = 300.0
     checkpoint_steps: Whole | None = None
     keep_checkpoints: Whole = 2
     delta_images: Whole = 64
     tensorboard: bool = False
+    profile_steps: Annotated[Whole, Parameter(name=["--profile-steps", "--profile"])] = 0
 
     def check(self) -> None:
         """Refuse values that are none.
@@ -92,6 +95,7 @@ class Settings:
         if self.delta_images == 1:
             raise RequestError("--delta-images 1: batch norm takes 2 or more. Take 0 to measure no δ angles.")
         least = {"workers": 0, "max_broken_images": 0, "validation_images": 0, "delta_images": 0, "checkpoint_s": 0}
+        least |= {"profile_steps": 0}
         least |= {name: 1 for name in ("train_images", "test_images", "checkpoint_steps", "keep_checkpoints")}
         for name, low in least.items():
             value = getattr(self, name)

@@ -39,6 +39,7 @@ OF_TORCH = (
     "checkpoint_steps",
     "delta_images",
     "tensorboard",
+    "profile_steps",
     "max_broken_images",
 )
 """Settings that spiking cells have no use for."""

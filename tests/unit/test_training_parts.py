@@ -29,7 +29,7 @@ from neuromirror.plan import Plan
 from neuromirror.rules.updater import Step
 from neuromirror.training import checkpoint
 from neuromirror.training.checkpoint import State
-from neuromirror.training.device import device_of
+from neuromirror.training.device import device_of, workers_of
 from neuromirror.training.loop import Length, length_of
 from neuromirror.training.mirroring import LONGEST, examples_of, predicted_angle_deg, shortened
 from neuromirror.training.rates import peak_rate, rate_factor
@@ -578,6 +578,7 @@ ODD = Settings(
     checkpoint_steps=5,
     delta_images=0,
     tensorboard=True,
+    profile_steps=3,
 )
 
 
@@ -597,6 +598,7 @@ def test_settings_come_back_from_their_file(settings: Settings, tmp_path: Path) 
         ({"validation_images": -1}, "--validation-images -1: expected 0 or more"),
         ({"delta_images": -1}, "--delta-images -1: expected 0 or more"),
         ({"delta_images": 1}, "--delta-images 1: batch norm takes 2 or more"),
+        ({"profile_steps": -1}, "--profile-steps -1: expected 0 or more"),
         ({"checkpoint_s": -0.1}, "--checkpoint-s -0.1: expected 0 or more"),
         ({"checkpoint_s": math.nan}, "--checkpoint-s nan: expected 0 or more"),
         ({"train_images": 0}, "--train-images 0: expected 1 or more"),
@@ -651,6 +653,20 @@ def test_settings_that_are_not_there_or_not_text_are_refused(tmp_path: Path) -> 
 
 
 # ---- devices ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("device", "cores", "processes", "expected"),
+    [("cpu", 64, 1, 0), ("cuda", 8, 1, 4), ("cuda:1", 64, 8, 4), ("cuda", 64, 1, 16), ("cuda", 1, 1, 1)],
+)
+def test_cuda_is_given_workers_unasked(
+    device: str, cores: int, processes: int, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(cores)), raising=False)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", str(processes))
+    assert workers_of(None, torch.device(device)) == expected
+    assert workers_of(0, torch.device(device)) == 0
+    assert workers_of(3, torch.device(device)) == 3
 
 
 def test_devices_that_compute() -> None:
