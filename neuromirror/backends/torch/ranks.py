@@ -8,6 +8,7 @@ What every rank computes alike is not exchanged. Gradients are summed by `Distri
 from __future__ import annotations
 
 import atexit
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -176,6 +177,11 @@ def joined() -> Ranks:
     at = place()
     if at.size == 1:
         return ALONE
+    if missing := [name for name in ("MASTER_ADDR", "MASTER_PORT") if not os.environ.get(name)]:
+        raise RequestError(
+            f"WORLD_SIZE={at.size} says that there are other processes, and no {' and '.join(missing)} says where. "
+            "Start with torchrun, or without WORLD_SIZE for one process."
+        )
     if torch.cuda.is_available():
         torch.cuda.set_device(at.local_rank % torch.cuda.device_count())
     if not dist.is_initialized():
