@@ -526,7 +526,7 @@ def _code(arguments: list[str], interrupted: threading.Event, *, debug: bool) ->
     return 0
 
 
-FIRST_SPEAKS_S = 3.0
+FIRST_SPEAKS_S = 10.0
 """How long other processes wait with their end: torchrun ends all as soon as one has ended."""
 
 

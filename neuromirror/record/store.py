@@ -247,7 +247,8 @@ class RunWriter:
         self._held.release()
 
     def _close(self, *, complete: bool, summary: Mapping[str, object]) -> None:
-        self._metrics_file.close()
+        with _going_on(self.path / "metrics.jsonl"):
+            self._metrics_file.close()
         invocation = {**self.manifest.invocation, "finished": _now()}
         self.manifest = dataclasses.replace(self.manifest, complete=complete, summary=summary, invocation=invocation)
         self._write_manifest()

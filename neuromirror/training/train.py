@@ -249,7 +249,8 @@ def evaluate(folder: Path | str) -> dict[str, float]:
 def said_of(session: Session, prepared: Prepared, settings: Settings) -> str:
     """Return the line that begins a run: what will be done, or is still to do."""
     trainer = session.trainer
-    if trainer.step and not session.notes:
+    begun_at = session.notes.get("forked_from", {}).get("step", 0)
+    if trainer.step > begun_at:
         return f"{session.writer.path}: goes on after step {trainer.step} of {trainer.length.total}"
     return plan_line(trainer, prepared, settings)
 

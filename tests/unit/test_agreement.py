@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from neuromirror.backends.torch.fingerprint import combined, fingerprint, fingerprint_of_all
-from neuromirror.backends.torch.ranks import ALONE, Ranks
+from neuromirror.backends.torch.ranks import ALONE, Ranks, reached
 from neuromirror.circuit.protocol import Training
 from neuromirror.data.broken import BrokenImages
 from neuromirror.errors import RequestError, RunError
@@ -127,6 +127,27 @@ def test_a_run_that_another_rank_cannot_evaluate_is_evaluated_by_none(monkeypatc
     monkeypatch.setattr(training, "joined", lambda: Pair(lambda value: (2, "no such images")))
     with pytest.raises(RequestError, match=r"^rank 1: no such images$"):
         training.evaluate("a run")
+
+
+GLOO = "[/src/gloo/transport/tcp/pair.cc:561] Connection closed by peer [127.0.0.1]:43908. This is typically caused by"
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "said"),
+    [
+        (
+            GLOO,
+            RunError,
+            r"^another process of the run is lost \(Connection closed by peer \[127.0.0.1\]:43908\)\. What",
+        ),
+        ("Timed out waiting for 1800000ms.\nMore", RunError, r"is lost \(Timed out waiting for 1800000ms\)\. What"),
+        ("mat1 and mat2 shapes cannot be multiplied", RuntimeError, "^mat1 and mat2"),
+    ],
+)
+def test_a_lost_process_is_told_from_other_errors(error: str, kind: type[Exception], said: str) -> None:
+    with pytest.raises(kind, match=said) as caught, reached():
+        raise RuntimeError(error)
+    assert type(caught.value) is kind
 
 
 # ---- what comes next -------------------------------------------------------------------------------------------------

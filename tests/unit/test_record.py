@@ -331,6 +331,10 @@ def test_any_manifest_survives_json(seed: int, dt_s: float | None, names: list[s
         ("weights/0000000099/W.safetensors", lambda writer: writer.weight_files(99, b"W", b"B")),
         ("timings.json", lambda writer: writer.timings({"wall_s": 1.0})),
         ("manifest.json", lambda writer: writer.interrupt()),
+        (
+            "metrics.jsonl",
+            lambda writer: (setattr(writer._metrics_file, "close", writer._metrics_file.write), writer.interrupt()),
+        ),
     ],
 )
 def test_a_full_disk_is_named_and_what_was_written_stays(

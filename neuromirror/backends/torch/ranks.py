@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -156,9 +157,13 @@ def reached() -> Iterator[None]:
     except RuntimeError as error:
         if isinstance(error, NeuromirrorError) or not any(word in str(error) for word in _LOST):
             raise
-        raise RunError(f"another process of the run is lost ({str(error).splitlines()[0]}).") from error
+        why = _SOURCE.sub("", str(error).splitlines()[0]).partition(". ")[0].rstrip(".")
+        raise RunError(
+            f"another process of the run is lost ({why}). What happened to it stands among its own messages."
+        ) from error
 
 
+_SOURCE = re.compile(r"^\[[^]]*\.cc:\d+\] ")
 _LOST = ("gloo", "NCCL", "Connection", "Socket", "socket", "peer", "timed out", "Timed out")
 """Words of what torch says when a process is no longer there."""
 
