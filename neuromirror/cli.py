@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import threading
 import time
@@ -18,6 +17,7 @@ from neuromirror.commands.data import data
 from neuromirror.errors import NeuromirrorError, RequestError, RunError
 from neuromirror.interrupts import noting_interrupts
 from neuromirror.options import Whole
+from neuromirror.processes import place
 from neuromirror.training.settings import Settings
 
 if TYPE_CHECKING:
@@ -526,23 +526,30 @@ def _code(arguments: list[str], interrupted: threading.Event, *, debug: bool) ->
     return 0
 
 
-FIRST_SPEAKS_S = 3.0
+FIRST_SPEAKS_S = 10.0
 """How long other processes wait with their end: torchrun ends all as soon as one has ended."""
 
 
 def _say_error(text: str, error: Exception) -> None:
-    """Print an error; of several processes the first speaks of requests, which are the same on all."""
-    rank = os.environ.get("RANK", "0")
-    if rank != "0" and not isinstance(error, RunError):
-        time.sleep(FIRST_SPEAKS_S)
-        return
+    """Print an error; of several processes the first speaks of requests, which are mostly the same on all."""
+    rank = _rank()
+    if rank and not isinstance(error, RunError):
+        time.sleep(FIRST_SPEAKS_S)  # to be ended here, unless the request is wrong in this process alone
     text = text if text.startswith(("error:", "warning:")) else f"error: {text}"
-    print(text if rank == "0" else f"rank {rank}: {text}", file=sys.stderr)
+    print(f"rank {rank}: {text}" if rank else text, file=sys.stderr)
 
 
 def _say_interrupted() -> None:
-    if os.environ.get("RANK", "0") == "0":
+    if not _rank():
         print("interrupted", file=sys.stderr)
+
+
+def _rank() -> int:
+    """Return which process this is of those that torchrun started; 0 where it is alone."""
+    try:
+        return place().rank
+    except RequestError:  # of an environment that says what cannot be, which `train` refuses
+        return 0
 
 
 if __name__ == "__main__":

@@ -64,4 +64,7 @@ def _number(name: str, otherwise: int | None) -> int:
     try:
         return int(text or "")
     except ValueError as error:
-        raise RequestError(f"{name}={text}: torchrun gives a whole number. Start with it.") from error
+        found = f"{name} is not set, but WORLD_SIZE is" if text is None else f"{name}={text}"
+        raise RequestError(
+            f"{found}: torchrun gives a whole number. Start with torchrun, or without WORLD_SIZE for one process."
+        ) from error

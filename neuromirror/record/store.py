@@ -11,14 +11,14 @@ import math
 import os
 import shutil
 import zipfile
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
 import safetensors.numpy
 
-from neuromirror.errors import RequestError, suggestion
+from neuromirror.errors import RequestError, RunError, suggestion
 from neuromirror.record.lock import Held
 from neuromirror.record.manifest import Manifest
 
@@ -34,7 +34,7 @@ class RunWriter:
     manifest's ``invocation`` apart.
 
     Use `RunWriter.create`. Then `metrics`, `spikes` and `weights` as the run goes, and one of `finish`, `interrupt` and
-    `discard`.
+    `discard`. Where a file cannot be written, for one because the disk is full, they raise `RunError`.
     """
 
     def __init__(self, path: Path, manifest: Manifest, metrics_file: TextIO, held: Held) -> None:
@@ -155,8 +155,9 @@ class RunWriter:
             s), ``angles_deg`` and ``gain`` ({name of B: number or None}), ``w_norm`` ({name: number}), and where they
             apply ``loss`` and ``clipped``. Numbers that are not finite are written as null.
         """
-        self._metrics_file.write(json.dumps(plain(row), sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
-        self._metrics_file.flush()
+        with _going_on(self.path / "metrics.jsonl"):
+            self._metrics_file.write(json.dumps(plain(row), sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
+            self._metrics_file.flush()
         self.rows += 1
 
     def spikes(self, population: str, ticks: np.ndarray, cells: np.ndarray) -> None:
@@ -181,7 +182,7 @@ class RunWriter:
         assert ticks.shape == cells.shape == (len(ticks),), "one tick and one cell a spike"
         part = self.parts[population]
         arrays = {"ticks": ticks.astype(np.int64, copy=False), "cells": cells.astype(np.int32, copy=False)}
-        _replace_file(self._place / "spikes" / f"{population}-{part:04d}.npz", _npz(arrays))
+        self._put(Path("spikes") / f"{population}-{part:04d}.npz", _npz(arrays))
         self.parts[population] = part + 1
 
     def weights(self, step: int, forward: Mapping[str, np.ndarray], feedback: Mapping[str, np.ndarray]) -> None:
@@ -201,14 +202,14 @@ class RunWriter:
     def weight_files(self, step: int, forward: bytes, feedback: bytes) -> None:
         """Write a snapshot of the weights, the files as they are; see `weights`."""
         for name, content in (("W", forward), ("B", feedback)):
-            _replace_file(self._place / "weights" / f"{step:010d}" / f"{name}.safetensors", content)
+            self._put(Path("weights") / f"{step:010d}" / f"{name}.safetensors", content)
         if step not in self.steps[-1:]:
             self.steps.append(step)
 
     def timings(self, timings: Mapping[str, object]) -> None:
         """Write ``timings.json``: how long things took, in s, as the caller names them."""
         text = json.dumps(plain(timings), indent=2, sort_keys=True, allow_nan=False) + "\n"
-        _replace_file(self._place / "timings.json", text.encode())
+        self._put(Path("timings.json"), text.encode())
 
     def finish(self, summary: Mapping[str, object]) -> None:
         """Close the record of a run that reached its end.
@@ -246,14 +247,19 @@ class RunWriter:
         self._held.release()
 
     def _close(self, *, complete: bool, summary: Mapping[str, object]) -> None:
-        self._metrics_file.close()
+        with _going_on(self.path / "metrics.jsonl"):
+            self._metrics_file.close()
         invocation = {**self.manifest.invocation, "finished": _now()}
         self.manifest = dataclasses.replace(self.manifest, complete=complete, summary=summary, invocation=invocation)
         self._write_manifest()
         self._held.release()
 
     def _write_manifest(self) -> None:
-        _replace_file(self._place / "manifest.json", self.manifest.to_json().encode())
+        self._put(Path("manifest.json"), self.manifest.to_json().encode())
+
+    def _put(self, name: Path, content: bytes) -> None:
+        with _going_on(self.path / name):
+            _replace_file(self._place / name, content)
 
 
 def is_free(path: Path) -> bool:
@@ -300,6 +306,18 @@ def not_written(path: Path, error: OSError | ValueError) -> RequestError:
     """Return what is said of a directory that cannot be written."""
     why = (error.strerror if isinstance(error, OSError) else None) or error
     return RequestError(f"{path}: a run cannot be written there ({why}). Give --out another directory.")
+
+
+@contextlib.contextmanager
+def _going_on(file: Path) -> Iterator[None]:
+    """Say of a file of a run that goes on why it cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise RunError(
+            f"{file}: cannot be written ({error.strerror or error}). What was written before it stays; make room, or "
+            "give --out another directory."
+        ) from error
 
 
 def _make(path: Path, made: list[Path]) -> None:

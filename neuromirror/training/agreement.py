@@ -1,4 +1,4 @@
-"""What all ranks agree on before a step: to stop or to save, how many images there are, and whether any failed."""
+"""What all ranks agree on: what is asked of them, and before each step what comes next."""
 
 from __future__ import annotations
 
@@ -9,11 +9,35 @@ from neuromirror.backends.torch.fingerprint import fingerprint, fingerprint_of_a
 from neuromirror.backends.torch.network import Network
 from neuromirror.backends.torch.ranks import Ranks
 from neuromirror.data.broken import BrokenImages
-from neuromirror.errors import NeuromirrorError, RunError
+from neuromirror.errors import NeuromirrorError, RequestError, RunError
 from neuromirror.training.statistics import is_statistic
 
 CHECKED_EVERY = 100
 """Steps from one comparison of W and B between ranks to the next."""
+
+
+def check_alike(ranks: Ranks, asked: Mapping[str, object]) -> None:
+    """Refuse to train in processes that were asked for different things, or have different images.
+
+    Parameters
+    ----------
+    ranks : Ranks
+    asked : mapping of str to object
+        What must be the same on all, by what it is called.
+
+    Raises
+    ------
+    RequestError
+        On all ranks, with the first that differs.
+    """
+    first, *others = ranks.gathered(dict(asked))
+    for rank, other in enumerate(others, start=1):
+        for name, value in first.items():
+            if other[name] != value:
+                raise RequestError(
+                    f"rank {rank}: {name} {other[name]}, where rank 0 has {value}. Start all processes with the same "
+                    "options, circuit and images."
+                )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -77,7 +77,9 @@ class State:
 
 
 def save(folder: Path, step: int, state: State, *, ranks: Ranks = ALONE, kept: int = KEPT) -> Path:
-    """Write a checkpoint, and take away those that are older than the newest few; all ranks do it together.
+    """Write a checkpoint, and keep the newest few up to it; all ranks do it together.
+
+    Those of later steps are taken away: the run has gone on from one before them since they could not be read.
 
     Parameters
     ----------
@@ -122,8 +124,11 @@ def save(folder: Path, step: int, state: State, *, ranks: Ranks = ALONE, kept: i
                 shutil.rmtree(path)
             os.replace(unfinished, path)
             sync_folder(folder)
-            for old in _found(folder)[:-kept]:
-                shutil.rmtree(old)
+            found = _found(folder)
+            staying = found[: found.index(path) + 1][-kept:]
+            for one in found:
+                if one not in staying:
+                    shutil.rmtree(one)
 
     ranks.on_first(begin)
     own = {f"rank-{ranks.rank}/{name}": tensor for one in state.own for name, tensor in one.items()}

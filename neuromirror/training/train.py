@@ -20,6 +20,7 @@ from neuromirror.record.manifest import Manifest
 from neuromirror.result import Run, open_run
 from neuromirror.simulation import run_folders
 from neuromirror.training import checkpoint
+from neuromirror.training.agreement import check_alike
 from neuromirror.training.forks import check_same_run
 from neuromirror.training.loop import Trainer
 from neuromirror.training.moment import go_on
@@ -142,13 +143,14 @@ def train_seeds(
         As `train`, and if a run was begun in another way, with the differences.
     """
     ranks = joined()
-    prepared = ranks.together(lambda: prepare(circuit, settings))
     if not seeds_ or len(set(seeds_)) < len(seeds_):
         raise RequestError(f"seeds {list(seeds_)}: expected one or more seeds, each once.")
     if ranks.size > 1 and out is None:
         raise RequestError("--out: several processes need one directory, by which a run is found again. Add --out DIR.")
     if fork is not None and len(seeds_) > 1:
         raise RequestError("--fork: one run comes from another. Leave out --seeds.")
+    prepared = ranks.together(lambda: prepare(circuit, settings))
+    check_alike(ranks, asked(prepared, seeds_, settings, or_resume=or_resume, fork=fork))
     goes_on = or_resume or place().restarts > 0
     folders = run_folders(f"{prepared.circuit.name}-{prepared.data.name}", list(seeds_), out)
     begun = ranks.together(lambda: [is_begun(folder, goes_on) for folder in folders])
@@ -164,6 +166,22 @@ def train_seeds(
                 session.run(progress(session))
         runs.append(_opened(folder, figures, ranks))
     return runs
+
+
+def asked(prepared: Prepared, seeds_: Sequence[int], settings: Settings, **options: Any) -> dict[str, Any]:
+    """Return what all processes of a run must have alike; where its images are may differ between machines."""
+    circuit = prepared.circuit
+    return {
+        "circuit": f"{circuit.name} ({circuit.sha256[:12]}, protocol {circuit.protocol_sha256[:12]})",
+        "images": f"{len(prepared.data.train)} to learn from ({prepared.data.sha256[:12]})",
+        "seeds": list(seeds_),
+        **{f"--{name.replace('_', '-')}": str(value) for name, value in options.items()},
+        **{
+            f"--{name.replace('_', '-')}": value
+            for name, value in vars(settings).items()
+            if name not in ("data", "workers")
+        },
+    }
 
 
 def resume(
@@ -207,8 +225,12 @@ def resume(
 def evaluate(folder: Path | str) -> dict[str, float]:
     """Return the error of the newest checkpoint of a run on each part of its data, in percent; nothing is trained."""
     folder, ranks = Path(folder), joined()
-    settings, manifest = read_settings(folder), open_run(folder).manifest
-    prepared = prepared_again(folder, manifest, settings)
+
+    def begun() -> tuple[Settings, Manifest, Prepared]:
+        settings, manifest = read_settings(folder), open_run(folder).manifest
+        return settings, manifest, prepared_again(folder, manifest, settings)
+
+    settings, manifest, prepared = ranks.together(begun)
     state = checkpoint.newest(folder / CHECKPOINTS, ranks=ranks)
     if state is None:
         raise RequestError(f"{folder}: there is no checkpoint in it. Train first.")
@@ -227,7 +249,8 @@ def evaluate(folder: Path | str) -> dict[str, float]:
 def said_of(session: Session, prepared: Prepared, settings: Settings) -> str:
     """Return the line that begins a run: what will be done, or is still to do."""
     trainer = session.trainer
-    if trainer.step and not session.notes:
+    begun_at = session.notes.get("forked_from", {}).get("step", 0)
+    if trainer.step > begun_at:
         return f"{session.writer.path}: goes on after step {trainer.step} of {trainer.length.total}"
     return plan_line(trainer, prepared, settings)
 

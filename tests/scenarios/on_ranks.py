@@ -1,6 +1,7 @@
 """Processes of torchrun for tests: ``start`` starts some, and as a script this is one of them.
 
-As a script: ``on_ranks.py JOBS``, a JSON file of trainings to do one after another. What each came to on each rank is
+As a script: ``on_ranks.py JOBS``, a JSON file of trainings to do one after another, in which ``of_rank`` has options
+that are those of one rank alone. What each came to on each rank is
 written into ``JOBS.RANK``: the error, if it is one, the fingerprint of all arrays, and how many bytes it exchanged.
 """
 
@@ -68,6 +69,7 @@ def main(file: Path) -> None:
     starting.Session.__init__ = noted
     for job in json.loads(file.read_text()):
         ranks.exchanged_bytes.update(dict.fromkeys(ranks.exchanged_bytes, 0))
+        job |= job.pop("of_rank", {}).get(str(ranks.rank), {})
         error = None
         try:
             nm.train(job.pop("circuit"), figures=False, **job)

@@ -14,6 +14,7 @@ import neuromirror as nm
 from experiments.tiny_nets import conv_tables
 from neuromirror.errors import RequestError
 from neuromirror.training import checkpoint
+from neuromirror.training import train as going
 from neuromirror.training.loop import Trainer
 from neuromirror.training.session import Session
 
@@ -174,6 +175,15 @@ def test_a_fork_that_is_killed_before_its_own_checkpoint_begins_there_again(
         nm.resume(fork, figures=False)
     nm.train(circuit(), out=fork, fork=folder, or_resume=True, **SETTINGS)
     assert_same_end(fork, whole)
+
+
+def test_a_fork_that_goes_on_says_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, said = cut(tmp_path / "run", monkeypatch), list[str]()
+    fork = nm.train(circuit(), out=tmp_path / "fork", fork=folder, **SETTINGS).path
+    manifest = fork / "manifest.json"
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "complete": False}))
+    going.resume(fork, figures=False, announce=said.append)
+    assert said == [f"{fork}: goes on after step 16 of 16"]
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, list
         "none may be broken": {**images, "circuit": small},
         "diverges": {**common, "circuit": written(folder, "wild", norms=False, rate=1e30, epochs=3)},
         "cannot be divided": {**common, "circuit": written(folder, "whole", micro_batch=64)},
+        "other images": {**images, "circuit": small, "of_rank": {"1": {"data": broken_set(folder / "other", 0)}}},
         "taken": {**common, "circuit": written(folder, "plain", norms=False)},
     }
     for name, job in jobs.items():
@@ -151,6 +152,7 @@ def test_broken_images_of_all_ranks_are_counted_and_named(runs: Runs) -> None:
         ("none may be broken", "UnreadableImageError", "this image cannot be read"),
         ("diverges", "DivergenceError", "no longer finite after"),
         ("cannot be divided", "RequestError", "2 processes: they cannot divide a batch of 64 images in micro-batches"),
+        ("other images", "RequestError", "rank 1: images 40 to learn from ("),
         ("taken", "RequestError", "has files in it; a run overwrites nothing"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,11 +12,12 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from neuromirror.backends.torch.fingerprint import combined, fingerprint, fingerprint_of_all
-from neuromirror.backends.torch.ranks import ALONE, Ranks
+from neuromirror.backends.torch.ranks import ALONE, Ranks, reached
 from neuromirror.circuit.protocol import Training
 from neuromirror.data.broken import BrokenImages
 from neuromirror.errors import RequestError, RunError
-from neuromirror.training.agreement import agree, check_same
+from neuromirror.training import train as training
+from neuromirror.training.agreement import agree, check_alike, check_same
 from neuromirror.training.distributed import check_ranks
 
 DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.int64, torch.uint8)
@@ -104,6 +106,48 @@ def test_running_statistics_are_each_ranks_own() -> None:
     with pytest.raises(RunError):
         check_same(network(), Pair(noted), 1)
     assert set(seen[0]) == {"0.weight", "0.bias", "1.weight", "1.bias", "feedback"}
+
+
+# ---- what is asked of them ------------------------------------------------------------------------------------------
+
+
+def test_ranks_that_were_asked_for_different_things_are_refused_by_name() -> None:
+    asked = {"circuit": "small", "images": "digits (1438)", "seeds": [0]}
+    check_alike(Pair(lambda value: value), asked)
+    check_alike(ALONE, asked)
+    for name in asked:
+        with pytest.raises(RequestError, match=rf"^rank 1: {name} others, where rank 0 has .* Start all processes"):
+            check_alike(Pair(lambda value, name=name: {**value, name: "others"}), asked)
+
+
+def test_a_run_that_another_rank_cannot_evaluate_is_evaluated_by_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "read_settings", lambda folder: None)
+    monkeypatch.setattr(training, "open_run", lambda folder: SimpleNamespace(manifest=None))
+    monkeypatch.setattr(training, "prepared_again", lambda folder, manifest, settings: None)
+    monkeypatch.setattr(training, "joined", lambda: Pair(lambda value: (2, "no such images")))
+    with pytest.raises(RequestError, match=r"^rank 1: no such images$"):
+        training.evaluate("a run")
+
+
+GLOO = "[/src/gloo/transport/tcp/pair.cc:561] Connection closed by peer [127.0.0.1]:43908. This is typically caused by"
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "said"),
+    [
+        (
+            GLOO,
+            RunError,
+            r"^another process of the run is lost \(Connection closed by peer \[127.0.0.1\]:43908\)\. What",
+        ),
+        ("Timed out waiting for 1800000ms.\nMore", RunError, r"is lost \(Timed out waiting for 1800000ms\)\. What"),
+        ("mat1 and mat2 shapes cannot be multiplied", RuntimeError, "^mat1 and mat2"),
+    ],
+)
+def test_a_lost_process_is_told_from_other_errors(error: str, kind: type[Exception], said: str) -> None:
+    with pytest.raises(kind, match=said) as caught, reached():
+        raise RuntimeError(error)
+    assert type(caught.value) is kind
 
 
 # ---- what comes next -------------------------------------------------------------------------------------------------

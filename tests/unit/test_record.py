@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import io
 import json
 import math
+import os
+import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neuromirror.errors import RequestError
+from neuromirror.errors import RequestError, RunError
 from neuromirror.record import Manifest, Run, RunWriter, open_run
 
 MANIFEST = Manifest(
@@ -316,3 +321,33 @@ def test_any_manifest_survives_json(seed: int, dt_s: float | None, names: list[s
         MANIFEST, seed=seed, dt_s=dt_s, populations=populations, learned=tuple(names), summary=summary
     )
     assert Manifest.from_json(manifest.to_json()) == manifest
+
+
+@pytest.mark.parametrize(
+    ("file", "write_it"),
+    [
+        ("metrics.jsonl", lambda writer: writer.metrics(ROW)),
+        ("spikes/y0-0002.npz", lambda writer: writer.spikes("y0", np.array([1]), np.array([0], np.int32))),
+        ("weights/0000000099/W.safetensors", lambda writer: writer.weight_files(99, b"W", b"B")),
+        ("timings.json", lambda writer: writer.timings({"wall_s": 1.0})),
+        ("manifest.json", lambda writer: writer.interrupt()),
+        (
+            "metrics.jsonl",
+            lambda writer: (setattr(writer._metrics_file, "close", writer._metrics_file.write), writer.interrupt()),
+        ),
+    ],
+)
+def test_a_full_disk_is_named_and_what_was_written_stays(
+    file: str, write_it: Callable[[RunWriter], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    writer = write(tmp_path / "run")
+    before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    monkeypatch.setattr(os, "replace", full)
+    monkeypatch.setattr(writer, "_metrics_file", SimpleNamespace(write=full, close=lambda: None))
+    said = rf"^{re.escape(str(tmp_path / 'run' / file))}: cannot be written \(No space left on device\)\. What was"
+    with pytest.raises(RunError, match=said):
+        write_it(writer)
+    assert {path: path.read_bytes() for path in before} == before

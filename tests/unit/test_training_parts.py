@@ -562,6 +562,17 @@ def test_a_checkpoint_is_whole_or_not_there(failing: str, tmp_path: Path, monkey
     assert names(tmp_path) == ["step-0000000001", "step-0000000003"]
 
 
+@pytest.mark.parametrize("kept", [1, 2])
+def test_a_run_that_goes_on_from_before_a_damaged_checkpoint_takes_it_away(kept: int, tmp_path: Path) -> None:
+    for step in (10, 20):
+        path = checkpoint.save(tmp_path, step, state_of(step))
+    damaged(path, "state.json", "half")
+    assert newest_step(tmp_path) == 10
+    checkpoint.save(tmp_path, 15, state_of(15), kept=kept)
+    assert names(tmp_path) == ["step-0000000010", "step-0000000015"][-kept:]
+    assert newest_step(tmp_path) == 15
+
+
 # ---- settings --------------------------------------------------------------------------------------------------------
 
 ODD = Settings(

@@ -8,6 +8,8 @@ What every rank computes alike is not exchanged. Gradients are summed by `Distri
 from __future__ import annotations
 
 import atexit
+import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -155,9 +157,13 @@ def reached() -> Iterator[None]:
     except RuntimeError as error:
         if isinstance(error, NeuromirrorError) or not any(word in str(error) for word in _LOST):
             raise
-        raise RunError(f"another process of the run is lost ({str(error).splitlines()[0]}).") from error
+        why = _SOURCE.sub("", str(error).splitlines()[0]).partition(". ")[0].rstrip(".")
+        raise RunError(
+            f"another process of the run is lost ({why}). What happened to it stands among its own messages."
+        ) from error
 
 
+_SOURCE = re.compile(r"^\[[^]]*\.cc:\d+\] ")
 _LOST = ("gloo", "NCCL", "Connection", "Socket", "socket", "peer", "timed out", "Timed out")
 """Words of what torch says when a process is no longer there."""
 
@@ -176,6 +182,11 @@ def joined() -> Ranks:
     at = place()
     if at.size == 1:
         return ALONE
+    if missing := [name for name in ("MASTER_ADDR", "MASTER_PORT") if not os.environ.get(name)]:
+        raise RequestError(
+            f"WORLD_SIZE={at.size} says that there are other processes, and no {' and '.join(missing)} says where. "
+            "Start with torchrun, or without WORLD_SIZE for one process."
+        )
     if torch.cuda.is_available():
         torch.cuda.set_device(at.local_rank % torch.cuda.device_count())
     if not dist.is_initialized():
