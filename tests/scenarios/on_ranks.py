@@ -1,8 +1,8 @@
 """Processes of torchrun for tests: ``start`` starts some, and as a script this is one of them.
 
 As a script: ``on_ranks.py JOBS``, a JSON file of trainings to do one after another, in which ``of_rank`` has options
-that are those of one rank alone. What each came to on each rank is
-written into ``JOBS.RANK``: the error, if it is one, the fingerprint of all arrays, and how many bytes it exchanged.
+that are those of one rank alone; ``bent_at`` is a step after which a weight is changed. What each came to on each rank
+is written into ``JOBS.RANK``: the error, if it is one, the fingerprint of all arrays, and how many bytes it exchanged.
 """
 
 from __future__ import annotations
@@ -48,6 +48,21 @@ def trained(jobs: list[dict[str, Any]], folder: Path, ranks: int = 2) -> list[li
     return [[of_rank[number] for of_rank in found] for number in range(len(jobs))]
 
 
+def bend(trainer: Any, step: int) -> None:
+    """Let one weight change by a bit after a step."""
+    import torch
+
+    advance = trainer.advance
+
+    def bending(images: int) -> None:
+        advance(images)
+        if trainer.step == step:
+            weights = next(trainer.network.parameters()).data.view(-1)
+            weights[0] = torch.nextafter(weights[0], torch.tensor(1e9, dtype=weights.dtype))
+
+    trainer.advance = bending
+
+
 def main(file: Path) -> None:
     """Be one of the processes."""
     import torch
@@ -59,17 +74,20 @@ def main(file: Path) -> None:
     from neuromirror.training.moment import shared_arrays
 
     torch.set_num_threads(1)
-    ranks, sessions, found = joined(), [], []
+    ranks, sessions, found, bent = joined(), [], [], None
     begin = starting.Session.__init__
 
     def noted(session: Any, *given: Any) -> None:
         sessions.append(session)
         begin(session, *given)
+        if bent is not None:
+            bend(session.trainer, bent)
 
     starting.Session.__init__ = noted
     for job in json.loads(file.read_text()):
         ranks.exchanged_bytes.update(dict.fromkeys(ranks.exchanged_bytes, 0))
         job |= job.pop("of_rank", {}).get(str(ranks.rank), {})
+        bent = job.pop("bent_at", None)
         error = None
         try:
             nm.train(job.pop("circuit"), figures=False, **job)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from on_ranks import done, start, trained
 from PIL import Image
@@ -86,6 +87,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, list
     folder = tmp_path_factory.mktemp("ranks")
     common = {"data": "digits", "method": "wm", "delta_images": 16}
     images = {"data": broken_set(folder / "set", 3), "method": "bp", "delta_images": 0}
+    fewer = broken_set(folder / "fewer", 3)
+    (folder / "fewer" / "train" / "a" / "00.png").unlink()
     small = written(folder, "small", batch=8, micro_batch=2, epochs=2)
     jobs = {
         "plain": {**common, "circuit": written(folder, "plain", norms=False), "dtype": "float64"},
@@ -96,7 +99,11 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, list
         "none may be broken": {**images, "circuit": small},
         "diverges": {**common, "circuit": written(folder, "wild", norms=False, rate=1e30, epochs=3)},
         "cannot be divided": {**common, "circuit": written(folder, "whole", micro_batch=64)},
-        "other images": {**images, "circuit": small, "of_rank": {"1": {"data": broken_set(folder / "other", 0)}}},
+        "bent": {**common, "circuit": written(folder, "norms"), "of_rank": {"1": {"bent_at": 30}}},
+        "other images": {
+            **{**images, "max_broken_images": 3, "circuit": small},
+            "of_rank": {"1": {"data": fewer}},
+        },
         "taken": {**common, "circuit": written(folder, "plain", norms=False)},
     }
     for name, job in jobs.items():
@@ -152,7 +159,8 @@ def test_broken_images_of_all_ranks_are_counted_and_named(runs: Runs) -> None:
         ("none may be broken", "UnreadableImageError", "this image cannot be read"),
         ("diverges", "DivergenceError", "no longer finite after"),
         ("cannot be divided", "RequestError", "2 processes: they cannot divide a batch of 64 images in micro-batches"),
-        ("other images", "RequestError", "rank 1: images 40 to learn from ("),
+        ("bent", "RunError", "after 44 steps ranks differ from rank 0 in "),
+        ("other images", "RequestError", "rank 1: images 39 to learn from ("),
         ("taken", "RequestError", "has files in it; a run overwrites nothing"),
     ],
 )
@@ -172,6 +180,24 @@ def test_a_run_of_two_ranks_goes_on_in_one_process_and_ends_as_it_would(runs: Ru
     assert [path.name for path in (cut / "checkpoints").iterdir()] == ["step-0000000080"]
     nm.resume(cut, figures=False)
     assert_close(cut, runs[0] / "plain", 1e-12)
+    found, expected = (nm.open_run(path).metrics()[-1] for path in (cut, runs[0] / "plain"))
+    for name in ("loss", "train_error_percent"):  # of an epoch that both ranks have begun
+        assert found[name] == pytest.approx(expected[name], rel=1e-12)
+
+
+def test_statistics_of_batch_norm_are_the_mean_of_all_ranks_where_they_are_used(runs: Runs) -> None:
+    run = runs[0] / "norms"
+    first, *_, last = (safetensors.torch.load_file(path) for path in sorted(run.glob("weights/*/W.safetensors")))
+    state = checkpoint.newest(run / "checkpoints")
+    assert state is not None
+    assert state.said["step"] == STEPS
+    assert len(state.own) == 2
+    for population in ("y1", "y2"):
+        assert torch.all(first[f"{population}.norm.running_var"] == 1)  # nothing has been seen yet
+        for name in ("running_mean", "running_var"):
+            one, other = (own[f"norms.{population}.{name}"] for own in state.own)
+            assert torch.equal(one, other)
+            assert torch.equal(one, last[f"{population}.norm.{name}"])
 
 
 def wait_for(what: Callable[[], bool], process: Any) -> None:

@@ -19,6 +19,7 @@ from neuromirror.errors import RequestError, RunError
 from neuromirror.training import train as training
 from neuromirror.training.agreement import agree, check_alike, check_same
 from neuromirror.training.distributed import check_ranks
+from neuromirror.training.statistics import average_statistics, mean_statistics, statistics_of
 
 DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.int64, torch.uint8)
 
@@ -106,6 +107,30 @@ def test_running_statistics_are_each_ranks_own() -> None:
     with pytest.raises(RunError):
         check_same(network(), Pair(noted), 1)
     assert set(seen[0]) == {"0.weight", "0.bias", "1.weight", "1.bias", "feedback"}
+
+
+def test_statistics_of_ranks_are_averaged_and_counts_are_not() -> None:
+    class Other(Pair):
+        def sum_(self, tensors: Any, what: str = "mirroring") -> None:
+            assert what == "statistics"
+            for one in tensors:
+                one.add_(one, alpha=3.0)  # the other has three times as much
+
+    own = network()
+    own[1].running_mean.copy_(torch.tensor([1.0, -2.0]))
+    own[1].num_batches_tracked.fill_(5)
+    before = {name: one.clone() for name, one in statistics_of(own).items()}
+    others = {name: 3 * one for name, one in before.items()}
+    average_statistics(own, Other(None))
+    assert own[1].running_mean.tolist() == [2.0, -4.0]
+    assert own[1].running_var.tolist() == [2.0, 2.0]
+    assert own[1].num_batches_tracked == 5
+    read = mean_statistics([before, others])
+    assert read.keys() == before.keys()
+    assert all(torch.equal(read[name], one) for name, one in statistics_of(own).items())
+    average_statistics(own, ALONE)
+    assert own[1].running_mean.tolist() == [2.0, -4.0]
+    assert mean_statistics([before]) == before
 
 
 # ---- what is asked of them ------------------------------------------------------------------------------------------
