@@ -229,7 +229,7 @@ def both_sided() -> st.SearchStrategy[str]:
     return st.one_of(one, st.builds(lambda form, inside: form.format(inside), st.sampled_from(wrapped), one))
 
 
-@pytest.mark.parametrize("kind", ["weights", "biases"])
+@pytest.mark.parametrize("kind", ["weights", pytest.param("biases", marks=pytest.mark.slow)])
 @given(data=st.data(), seed=seeds)
 @settings(made_up, max_examples=15)
 def test_brian2_runs_every_drive(kind: str, data: st.DataObject, seed: int) -> None:

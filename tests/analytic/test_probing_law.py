@@ -71,6 +71,7 @@ def test_the_part_that_probes_determine_is_found_through_a_filter() -> None:
     assert np.sqrt(np.mean((found - exact) ** 2)) < 0.05
 
 
+@pytest.mark.slow
 def test_noise_in_common_counts_as_the_upper_cells_pass_it() -> None:
     """Slow noise with a source in common and white spiking of each cell's own, which a slow filter passes less of.
 

@@ -7,6 +7,7 @@ import pytest
 from experiments.time_step import COARSER, differences
 
 
+@pytest.mark.slow
 def test_results_agree_over_time_steps() -> None:
     """Mean differences from 0.1 ms, over 10 seeds paired by their weights: 20→10 cells, 10 s.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 import neuromirror as nm
 from experiments.spiking_schedules import both_deg, driven_shares
@@ -27,6 +28,7 @@ def mirrored(tmp_path: Path, own_input: str) -> tuple[nm.Circuit, list[Run]]:
     return circuit, nm.run_seeds(circuit, backend="brian2", seeds=range(SEEDS), out=out, figures=False)
 
 
+@pytest.mark.slow
 def test_every_second_layer_needs_its_own_input_held_off(tmp_path: Path) -> None:
     """B3 after 20 s: sampling leaves 6.5°; the input of y2, itself driven, is 0.4 of what y2 passes on, which is 25°.
 

@@ -106,7 +106,14 @@ def compiling(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("compiling")
-@pytest.mark.parametrize("start", [{}, {"modes.mirror.noise.y0": BURSTS}, {"modes.mirror.noise.y0": COMMON}])
+@pytest.mark.parametrize(
+    "start",
+    [
+        pytest.param({}, marks=pytest.mark.slow),
+        {"modes.mirror.noise.y0": BURSTS},
+        {"modes.mirror.noise.y0": COMMON},
+    ],
+)
 def test_plans_of_one_key_have_the_same_source_and_are_given_all_that_differs(start: dict) -> None:
     simulator: Any = load_backend("brian2")
     base = nm.load("figure1", [BOTH]).with_values(start)
