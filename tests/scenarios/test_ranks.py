@@ -170,6 +170,7 @@ def test_what_goes_wrong_on_one_rank_ends_all_in_a_sentence(runs: Runs, name: st
     assert all(said in error[1] for error in errors)
 
 
+@pytest.mark.slow
 def test_a_run_of_two_ranks_goes_on_in_one_process_and_ends_as_it_would(runs: Runs, tmp_path: Path) -> None:
     cut = tmp_path / "cut"
     job = {"data": "digits", "method": "wm", "delta_images": 16, "dtype": "float64", "checkpoint_steps": 40}
@@ -213,6 +214,7 @@ def command(folder: Path, out: Path, *more: str) -> list[str]:
     return ["-m", "neuromirror", "train", f"{folder}/norms.toml", *settings, "--no-figures", "--out", str(out), *more]
 
 
+@pytest.mark.slow
 def test_sigterm_saves_and_the_same_command_goes_on(runs: Runs, tmp_path: Path) -> None:
     out = tmp_path / "run"
     process = start(command(runs[0], out))
