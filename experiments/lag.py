@@ -25,7 +25,6 @@ import torch
 import neuromirror as nm
 from experiments.methods import SMALL, SMOKE
 from neuromirror.backends.torch.network import Network
-from neuromirror.data.batches import Batches
 from neuromirror.measure import over_seeds
 from neuromirror.rules.updater import Step
 from neuromirror.training.loop import Tally
@@ -113,8 +112,7 @@ def errors(case: Case, seed: int, data: str | None, *, quick: bool) -> tuple[flo
         trainer.advance()
     validation = prepared.data.validation
     assert validation is not None
-    batches = Batches(validation, prepared.data, batch=min(250, len(validation)), size=prepared.size)
-    return 100.0 * trainer.tally.wrong / trainer.tally.images, trainer.error_percent(batches)
+    return 100.0 * trainer.tally.wrong / trainer.tally.images, trainer.error_percent(validation, prepared.data)
 
 
 if __name__ == "__main__":

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
-import threading
 import time
-import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import cyclopts
 from cyclopts import App, Parameter
 
 from neuromirror.commands.data import data
-from neuromirror.errors import NeuromirrorError, RequestError, RunError
+from neuromirror.commands.ending import code_of
+from neuromirror.errors import RequestError
 from neuromirror.interrupts import noting_interrupts
 from neuromirror.options import Whole
-from neuromirror.processes import place
 from neuromirror.training.settings import Settings
 
 if TYPE_CHECKING:
@@ -497,59 +494,7 @@ def _run(arguments: list[str], *, debug: bool) -> int:
 
     app.version = __version__
     with noting_interrupts() as interrupted:
-        return _code(arguments, interrupted, debug=debug)
-
-
-def _code(arguments: list[str], interrupted: threading.Event, *, debug: bool) -> int:
-    try:
-        app(arguments, result_action="return_none")
-        sys.stdout.flush()
-    except (NeuromirrorError, cyclopts.CycloptsError) as error:
-        if debug:
-            traceback.print_exc()
-        _say_error(str(error), error)
-        return error.exit_code if isinstance(error, NeuromirrorError) else 2
-    except KeyboardInterrupt:
-        _say_interrupted()
-        return 130
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 0
-    except Exception as error:
-        if interrupted.is_set():  # which a library that it came upon has taken for an error
-            _say_interrupted()
-            return 130
-        if debug:
-            raise
-        print(f"error: {type(error).__name__}: {error}\n  This is a bug; --debug shows where.", file=sys.stderr)
-        return 1
-    return 0
-
-
-FIRST_SPEAKS_S = 10.0
-"""How long other processes wait with their end: torchrun ends all as soon as one has ended."""
-
-
-def _say_error(text: str, error: Exception) -> None:
-    """Print an error; of several processes the first speaks of requests, which are mostly the same on all."""
-    rank = _rank()
-    if rank and not isinstance(error, RunError):
-        time.sleep(FIRST_SPEAKS_S)  # to be ended here, unless the request is wrong in this process alone
-    text = text if text.startswith(("error:", "warning:")) else f"error: {text}"
-    print(f"rank {rank}: {text}" if rank else text, file=sys.stderr)
-
-
-def _say_interrupted() -> None:
-    if not _rank():
-        print("interrupted", file=sys.stderr)
-
-
-def _rank() -> int:
-    """Return which process this is of those that torchrun started; 0 where it is alone."""
-    try:
-        return place().rank
-    except RequestError:  # of an environment that says what cannot be, which `train` refuses
-        return 0
+        return code_of(lambda: app(arguments, result_action="return_none"), interrupted, debug=debug)
 
 
 if __name__ == "__main__":

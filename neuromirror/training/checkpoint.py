@@ -48,7 +48,7 @@ _UNREADABLE = (
     pickle.UnpicklingError,
     zipfile.BadZipFile,
     ValueError,
-    KeyError,
+    LookupError,
     TypeError,
     AttributeError,
     CheckpointException,
@@ -115,7 +115,8 @@ def save(folder: Path, step: int, state: State, *, ranks: Ranks = ALONE, kept: i
 
     def finish() -> None:
         with _written(path):
-            said = {**state.said, "ranks": ranks.size, "fingerprint": fingerprint_of_all(state.shared)}
+            said = {**state.said, "ranks": ranks.size}
+            said |= {"fingerprint": fingerprint_of_all(state.shared), "own_fingerprints": of_ranks}
             with (unfinished / STATE).open("wb") as file:
                 file.write(json.dumps(said, ensure_ascii=False).encode())
                 flush(file)
@@ -130,11 +131,13 @@ def save(folder: Path, step: int, state: State, *, ranks: Ranks = ALONE, kept: i
                 if one not in staying:
                     shutil.rmtree(one)
 
+    own = {name: tensor for one in state.own for name, tensor in one.items()}
+    of_ranks = ranks.gathered(fingerprint_of_all(own))
     ranks.on_first(begin)
-    own = {f"rank-{ranks.rank}/{name}": tensor for one in state.own for name, tensor in one.items()}
     with _written(path), _quiet():
         writer = FileSystemWriter(unfinished, sync_files=True)
-        state_dict_saver.save({**state.shared, **own}, storage_writer=writer, no_dist=ranks.size == 1)
+        arrays = {**state.shared, **{f"rank-{ranks.rank}/{name}": tensor for name, tensor in own.items()}}
+        state_dict_saver.save(arrays, storage_writer=writer, no_dist=ranks.size == 1)
     ranks.on_first(finish)
     return path
 
@@ -165,7 +168,7 @@ def _read(path: Path, ranks: Ranks) -> State:
     with (path / ".metadata").open("rb") as file:
         _Harmless(file).load()
     reader = FileSystemReader(path)
-    own = [ranks.rank] if said["ranks"] == ranks.size else range(said["ranks"])
+    own = [ranks.rank] if said["ranks"] == ranks.size else list(range(said["ranks"]))
     wanted = tuple(f"rank-{rank}/" for rank in own)
     arrays = {
         name: torch.empty(array.size, dtype=array.properties.dtype)
@@ -176,7 +179,8 @@ def _read(path: Path, ranks: Ranks) -> State:
         state_dict_loader.load(arrays, storage_reader=reader, no_dist=True)
     state = State(shared={name: array for name, array in arrays.items() if not name.startswith("rank-")}, said=said)
     state.own = [_without(prefix, arrays) for prefix in wanted]
-    if fingerprint_of_all(state.shared) != said["fingerprint"]:
+    found = [fingerprint_of_all(state.shared), *map(fingerprint_of_all, state.own)]
+    if found != [said["fingerprint"], *(said["own_fingerprints"][rank] for rank in own)]:
         raise ValueError("other arrays than were written")
     return state
 

@@ -24,6 +24,8 @@ from neuromirror.backends.torch.network import Network
 from neuromirror.backends.torch.ranks import ALONE, Ranks
 from neuromirror.circuit.protocol import Training
 from neuromirror.data.batches import Batches
+from neuromirror.data.images import Images
+from neuromirror.data.load import Data
 from neuromirror.errors import DivergenceError, RequestError
 from neuromirror.modes import ModePlan
 from neuromirror.rules.updater import Step
@@ -82,6 +84,10 @@ class Tally:
     loss: float = 0.0
     wrong: int = 0
     images: int = 0
+
+
+EVALUATED = 250
+"""Images that pass the network at a time when it is tested."""
 
 
 class Trainer:
@@ -285,8 +291,10 @@ class Trainer:
         return next(self._images)
 
     @torch.no_grad()
-    def error_percent(self, batches: Batches) -> float:
-        """Return the share of images of a set that the network puts into a wrong class, in percent."""
+    def error_percent(self, part: Images, data: Data) -> float:
+        """Return the share of the images of a part of a set that the network puts into a wrong class, in percent."""
+        own = (self.ranks.rank, self.ranks.size)
+        batches = Batches(part, data, batch=min(EVALUATED, len(part)), size=part.size, part=own)
         average_statistics(self.network, self.ranks)
         self.network.eval()
         wrong = images = 0

@@ -67,6 +67,7 @@ class Session:
         self.plan: Plan = trainer.network.plan
         self.ranks = trainer.ranks
         self.notes = dict(notes or {})
+        self.saved_step: int | None = None
         self.rows, self.last, self.broken_told = 0, dict[str, Any](), 0
         data.broken.begin()
         self.broken_known = len(data.broken.found)
@@ -157,7 +158,9 @@ class Session:
         return agreed
 
     def save(self) -> None:
-        """Write a checkpoint; all ranks together."""
+        """Write a checkpoint, if there is none of this moment; all ranks together."""
+        if self.saved_step == self.trainer.step:
+            return
         check_same(self.trainer.network, self.ranks, self.trainer.step)
         state, length = state_of(self.trainer), self.trainer.length
         state.said |= {"rows": self.rows, "last": self.last, "data_sha256": self.data.sha256}
@@ -165,6 +168,7 @@ class Session:
         state.said |= {"epoch_steps": length.epoch, "mirror_steps": length.mirror}
         kept = self.settings.keep_checkpoints
         checkpoint.save(self.writer.path / CHECKPOINTS, self.trainer.step, state, ranks=self.ranks, kept=kept)
+        self.saved_step = self.trainer.step
 
     def restore(self, state: checkpoint.State) -> None:
         """Go on from a checkpoint."""
@@ -254,14 +258,7 @@ class Session:
         for part in wanted:
             images = sets[part]
             assert images is not None
-            batches = Batches(
-                images,
-                self.data,
-                batch=min(250, len(images)),
-                size=self.size,
-                part=(self.ranks.rank, self.ranks.size),
-            )
-            found[f"{part}_error_percent"] = self.trainer.error_percent(batches)
+            found[f"{part}_error_percent"] = self.trainer.error_percent(images, self.data)
         self.evaluating_s += time.perf_counter() - started
         return found
 

@@ -93,6 +93,7 @@ def gone_on(
     session = Session(trainer, prepared.data, prepared.size, settings, writer or Onlooker(folder), notes)
     if state is not None:
         session.restore(state)
+        session.saved_step = session.trainer.step
     elif notes:  # it was killed before it had a checkpoint of its own
         first = None if fork is None else checkpoint.newest(fork / CHECKPOINTS, ranks=ranks)
         if fork is None or first is None or first.said["step"] != notes["forked_from"]["step"]:

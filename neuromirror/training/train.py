@@ -13,7 +13,6 @@ import torch
 from neuromirror.backends.torch.ranks import Ranks, joined
 from neuromirror.begun import check_incomplete
 from neuromirror.circuit.circuit import Circuit
-from neuromirror.data.batches import Batches
 from neuromirror.errors import RequestError, UnsupportedError
 from neuromirror.processes import place
 from neuromirror.record.manifest import Manifest
@@ -236,11 +235,9 @@ def evaluate(folder: Path | str) -> dict[str, float]:
         raise RequestError(f"{folder}: there is no checkpoint in it. Train first.")
     trainer = prepared.trainer(manifest.seed, settings, ranks)
     go_on(trainer, state)
-    parts, part = {"validation": prepared.data.validation, "test": prepared.data.test}, (ranks.rank, ranks.size)
+    parts = {"validation": prepared.data.validation, "test": prepared.data.test}
     return {
-        f"{name}_error_percent": trainer.error_percent(
-            Batches(images, prepared.data, batch=min(250, len(images)), size=prepared.size, part=part)
-        )
+        f"{name}_error_percent": trainer.error_percent(images, prepared.data)
         for name, images in parts.items()
         if images is not None
     }

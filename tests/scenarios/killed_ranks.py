@@ -7,23 +7,20 @@ of them fall into the writing of a checkpoint. What ended which life is written 
 
 from __future__ import annotations
 
-import io
 import os
 import random
-import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
+from dooming import doom
 
 from neuromirror.backends.torch.mirror import Mirror
 from neuromirror.backends.torch.ranks import Ranks
 from neuromirror.cli import main
 from neuromirror.processes import place
 from neuromirror.record.store import RunWriter
-from neuromirror.training import checkpoint, session
+from neuromirror.training import checkpoint
 from neuromirror.training.loop import Trainer
 from neuromirror.training.optimizer import ForwardUpdater
 
@@ -42,45 +39,6 @@ MOMENTS = [
 """Each is an event before it is done, and one after it."""
 
 
-def doom(events: int, note: Callable[[str], None]) -> None:
-    """Let this process be killed at an event of its training."""
-    left = events
-
-    def event(name: str) -> None:
-        nonlocal left
-        left -= 1
-        if left == 0:
-            note(name)
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    def watched(name: str, act: Callable[..., Any]) -> Callable[..., Any]:
-        def acted(*given: Any, **options: Any) -> Any:
-            event(f"before {name}")
-            result = act(*given, **options)
-            event(f"after {name}")
-            return result
-
-        return acted
-
-    def saved(state: Any, file: Any) -> None:
-        whole = io.BytesIO()
-        save(state, whole)
-        content = whole.getvalue()
-        file.write(content[: len(content) // 2])
-        file.flush()
-        event("half an array of a checkpoint")
-        file.write(content[len(content) // 2 :])
-
-    def begun(*given: Any, **options: Any) -> Any:  # the record is there from here on
-        for owner, name in MOMENTS:
-            setattr(owner, name, watched(name, getattr(owner, name)))
-        torch.save = saved
-        return run(*given, **options)
-
-    save, run = torch.save, session.Session.run
-    session.Session.run = begun
-
-
 def live() -> None:
     """Train, doomed or not."""
     at, log = place(), Path(os.environ["KILL_LOG"])
@@ -92,7 +50,7 @@ def live() -> None:
             with log.open("a") as file:
                 file.write(f"life {at.restarts}: rank {rank}, event {events}, {name}\n")
 
-        doom(events, note)
+        doom(MOMENTS, events, note)
     torch.set_num_threads(1)
     main(sys.argv[1:])
 

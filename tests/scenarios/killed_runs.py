@@ -8,17 +8,14 @@ that is printed says how many lives there were, and which events ended them.
 from __future__ import annotations
 
 import collections
-import io
 import json
 import os
 import random
-import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
+from dooming import doom
 
 from neuromirror.backends.torch.mirror import Mirror
 from neuromirror.cli import main
@@ -44,41 +41,7 @@ MOMENTS = [
 
 def live(arguments: list[str], events: int, said: int) -> None:
     """Run a command, and end at an event; what it is goes into a pipe."""
-    left = events
-
-    def event(name: str) -> None:
-        nonlocal left
-        left -= 1
-        if left == 0:
-            os.write(said, name.encode())
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    def watched(name: str, act: Callable[..., Any]) -> Callable[..., Any]:
-        def acted(*given: Any, **options: Any) -> Any:
-            event(f"before {name}")
-            result = act(*given, **options)
-            event(f"after {name}")
-            return result
-
-        return acted
-
-    def saved(state: Any, file: Any) -> None:
-        whole = io.BytesIO()
-        save(state, whole)
-        content = whole.getvalue()
-        file.write(content[: len(content) // 2])
-        file.flush()
-        event("half a checkpoint")
-        file.write(content[len(content) // 2 :])
-
-    def begun(*given: Any, **options: Any) -> Any:  # the record is there from here on
-        for owner, name in MOMENTS:
-            setattr(owner, name, watched(name, getattr(owner, name)))
-        torch.save = saved
-        return run(*given, **options)
-
-    save, run = torch.save, session.Session.run
-    session.Session.run = begun
+    doom(MOMENTS, events, lambda name: os.write(said, name.encode()))
     main(arguments)
 
 

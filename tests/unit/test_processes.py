@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from neuromirror import cli
 from neuromirror.backends.torch.ranks import joined
+from neuromirror.commands import ending
 from neuromirror.errors import RequestError, RunError
 from neuromirror.processes import Place, place
 
@@ -42,7 +42,7 @@ def test_what_no_torchrun_says_is_refused(values: dict[str, str], says: str, mon
     environment(monkeypatch, **values)
     with pytest.raises(RequestError, match=says):
         place()
-    assert cli._rank() == 0
+    assert ending.own_rank() == 0
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_no_error_goes_unsaid_but_the_first_speaks_first_of_a_request(
 ) -> None:
     waited: list[float] = []
     environment(monkeypatch, WORLD_SIZE="2", RANK=str(rank))
-    monkeypatch.setattr(cli.time, "sleep", waited.append)
-    cli._say_error("it is so", kind("it is so"))
+    monkeypatch.setattr(ending.time, "sleep", waited.append)
+    ending.say_error("it is so", kind("it is so"))
     assert capsys.readouterr().err == ("rank 1: error: it is so\n" if rank else "error: it is so\n")
     assert len(waited) == waits

@@ -531,6 +531,7 @@ def test_a_bit_that_has_changed_is_noticed_or_does_not_matter(byte: int, bit: in
     assert found is not None
     if found.said["step"] == 2:
         assert all(torch.equal(found.shared[name], one) for name, one in written.shared.items())
+        assert torch.equal(found.own[0]["norm.running_mean"], written.own[0]["norm.running_mean"])
 
 
 class _Harmful:
