@@ -16,7 +16,7 @@ from neuromirror.backends.brian2.standalone import compiler
 
 QUIET_MV, NOISY_MV = 2, 8
 """Intrinsic noise of the membrane: the default, and that of Figure 1."""
-COARSE_MS, FINE_MS = (0.5, 0.25, 0.1), (0.05,)
+COARSE_MS, FINE_MS = (0.5, 0.25), (0.1, 0.05)
 TOLERANCE = 0.03
 
 

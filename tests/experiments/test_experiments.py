@@ -32,7 +32,9 @@ def test_an_experiment_states_its_claim(name: str) -> None:
 
 DRAWN = {"figure2": "figure2-resnet20", "figure3": "figure3-resnet20"}
 """What experiments draw that keep their runs."""
-LONGEST = dict.fromkeys(("figure2", "figure3", "lag", "agreement", "mirroring_time"), pytest.mark.slow)
+LONGEST = dict.fromkeys(
+    ("figure2", "figure3", "lag", "agreement", "mirroring_time", "spiking_learning"), pytest.mark.slow
+)
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=LONGEST.get(name, ())) for name in EXPERIMENTS])

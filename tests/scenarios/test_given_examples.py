@@ -139,9 +139,12 @@ def accuracy(W: np.ndarray) -> float:
     return float(((inputs @ W.T).argmax(axis=1) == targets.argmax(axis=1)).mean())
 
 
+SPIKING = pytest.param("brian2", 600, 0.003, marks=pytest.mark.slow)
+
+
 @pytest.mark.parametrize(
     ("backend", "examples", "rate"),
-    [("torch", 800, 0.03), ("brian2-rate", 800, 0.03), ("reference", 800, 0.03), ("brian2", 600, 0.003)],
+    [("torch", 800, 0.03), ("brian2-rate", 800, 0.03), ("reference", 800, 0.03), SPIKING],
 )
 def test_the_digits_are_learned_on_every_backend(backend: str, examples: int, rate: float, tmp_path: Path) -> None:
     """One layer from weights of 0. The standard error of an accuracy by chance is .016, that of one of .45 .026."""

@@ -147,6 +147,7 @@ def test_a_run_interrupted_anywhere_goes_on_to_the_same_record(
     goes_on_to_the_same(boundary, stop, tmp_path_factory.mktemp("cut") / "run", whole)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_cut_short_again_and_again_comes_to_the_same_end(
     whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

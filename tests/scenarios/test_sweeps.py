@@ -110,7 +110,7 @@ def compiling(monkeypatch: pytest.MonkeyPatch) -> None:
     "start",
     [
         pytest.param({}, marks=pytest.mark.slow),
-        {"modes.mirror.noise.y0": BURSTS},
+        pytest.param({"modes.mirror.noise.y0": BURSTS}, marks=pytest.mark.slow),
         {"modes.mirror.noise.y0": COMMON},
     ],
 )

@@ -368,7 +368,7 @@ def test_a_damaged_newest_checkpoint_costs_only_time(whole: Path, tmp_path: Path
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="lives are forked")
-@pytest.mark.parametrize("seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 8))])
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 8))])
 def test_a_run_killed_at_random_events_comes_to_the_same_end(seed: int, whole: Path, tmp_path: Path) -> None:
     tiny(**WHOLE).save(tmp_path / "net.toml")
     arguments = [str(tmp_path / "net.toml"), "--method", "wm", "--seed", "3", "--train-images", "100",
