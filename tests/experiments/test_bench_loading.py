@@ -44,6 +44,7 @@ def test_every_way_is_timed_in_every_round_after_the_first() -> None:
     assert sorted(passes) == [(name, epoch) for name in ("a", "b") for epoch in range(4)]
 
 
+@pytest.mark.slow
 def test_all_lines_come_of_a_small_tree() -> None:
     lines = list(bench_loading.lines(rounds=1, images=2 * bench_loading.BATCH, side=16))
     assert len(lines) == 2

@@ -18,9 +18,10 @@ METHODS = ("bp", "wm", "fa", "ss")
 SMALL = {
     "training.batch": "8",
     "training.micro_batch": "4",
-    "training.epochs": "3",
+    "training.epochs": "2",
+    "training.mirror_epochs": "1",
     "training.warmup_epochs": "0.5",
-    "training.drops": "[2]",
+    "training.drops": "[1.5]",
     "training.mirror_examples": "64",
 }
 """What differs from the recipes of the paper."""
@@ -62,7 +63,7 @@ def test_from_jpeg_folders_to_figures_2_and_3(tmp_path: Path, capsys: pytest.Cap
     for ranks in trained(jobs, tmp_path):
         assert [rank["error"] for rank in ranks] == [None, None]
         assert ranks[0]["fingerprint"] == ranks[1]["fingerprint"]
-    options = ["--delta-images", "8", "--checkpoint-steps", "3", "--no-figures", "--json"]
+    options = ["--delta-images", "8", "--checkpoint-steps", "2", "--no-figures", "--json"]
     wm = ["train", changed(tmp_path, "wm"), "--data", data, "--out", runs / "wm", *options]
     log = tmp_path / "kills.log"
     script = Path(__file__).with_name("killed_ranks.py")
@@ -73,7 +74,7 @@ def test_from_jpeg_folders_to_figures_2_and_3(tmp_path: Path, capsys: pytest.Cap
         run = nm.open_run(runs / method)
         assert run.manifest.complete
         assert run.manifest.summary["method"] == method
-        assert [row["step"] for row in run.metrics()][-1] == 9
+        assert [row["step"] for row in run.metrics()][-1] == 6
     capsys.readouterr()
     called("train", "--resume", runs / "wm", "--evaluate", "--json")
     evaluated = json.loads(capsys.readouterr().out.splitlines()[-1])

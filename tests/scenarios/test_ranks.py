@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import shutil
 import signal
 import time
@@ -81,10 +83,25 @@ def assert_same(folder: Path, other: Path) -> None:
         assert (folder / name).read_bytes() == (other / name).read_bytes(), name
 
 
+Runs = tuple[Path, dict[str, list[dict[str, Any]]]]
+
+
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, list[dict[str, Any]]]]:
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    """Return what several trainings on two ranks came to, which are done once for all workers of a test session."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "ranks"
+    folder.mkdir(exist_ok=True)
+    found = folder / "found.json"
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not found.exists():
+            found.write_text(json.dumps(trained_in(folder)))
+    return folder, json.loads(found.read_text())
+
+
+def trained_in(folder: Path) -> dict[str, list[dict[str, Any]]]:
     """Do several trainings on two ranks, in the same two processes."""
-    folder = tmp_path_factory.mktemp("ranks")
     common = {"data": "digits", "method": "wm", "delta_images": 16}
     images = {"data": broken_set(folder / "set", 3), "method": "bp", "delta_images": 0}
     fewer = broken_set(folder / "fewer", 3)
@@ -108,10 +125,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, list
     }
     for name, job in jobs.items():
         job["out"] = str(folder / ("plain" if name == "taken" else name))
-    return folder, dict(zip(jobs, trained(list(jobs.values()), folder), strict=True))
-
-
-Runs = tuple[Path, dict[str, list[dict[str, Any]]]]
+    return dict(zip(jobs, trained(list(jobs.values()), folder), strict=True))
 
 
 @pytest.mark.parametrize("name", ["plain", "norms", "kp", "broken"])

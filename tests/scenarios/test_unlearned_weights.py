@@ -41,7 +41,7 @@ def learn(mode: str, names: set[str]) -> str:
 
 
 @pytest.mark.parametrize(("backend", "target"), WAYS)
-@pytest.mark.parametrize("code", CODES)
+@pytest.mark.parametrize("code", [pytest.param(one, marks=pytest.mark.slow) if "Dale" in one else one for one in CODES])
 @given(asleep=taught, awake=taught, biases=st.booleans(), seed=st.integers(0, 2**31))
 @example(asleep=set(), awake=set(), biases=False, seed=0)
 @example(asleep={"B1"}, awake={"W1"}, biases=True, seed=1)

@@ -117,6 +117,7 @@ def test_it_is_one_page(name: str, tmp_path: Path) -> None:
     assert save(figure, tmp_path / "page.png").stat().st_size < 1e6
 
 
+@pytest.mark.slow
 def test_a_circuit_that_no_page_holds_is_drawn_all_the_same() -> None:
     figure = draw(deep(200))
     assert max(figure.get_size_inches()) > style.A4_IN[1]
