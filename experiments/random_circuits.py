@@ -187,17 +187,20 @@ def _mode(choose: Chooser, tables: Tables, top: int, name: str) -> Tables:
         on = choose.some_of(sorted(projections))
     biased = [population for population, described in tables["populations"].items() if "bias" in described]
     driven = {f"y{layer}" for layer in inputs}
+    bias = "blocked" if driven & set(biased) else choose.one_of(["on", "blocked", "everywhere"])
+    noise = {f"y{layer}": _noise(choose) for layer in sorted(noisy)}
     mode: Tables = {
         "input": {population: "stimulus" for population in sorted(driven)},
-        "noise": {f"y{layer}": _noise(choose) for layer in sorted(noisy)},
+        "noise": noise,
         "compare": {f"d{layer}": f"y{layer} - target" for layer in sorted(compared)},
         "on": [axons for axons in on if axons[0] != "W" or projections[axons]["target"] not in driven],
-        "bias": "blocked" if driven & set(biased) else choose.one_of(["on", "blocked"]),
+        "bias": bias,
         "learn": {},
     }
     learners = [axons for axons, p in projections.items() if axons[0] in "WB" and p.get("transport", "none") == "none"]
     scaled = {population: either(choose) for population, p in tables["populations"].items() if "norm" in p}
-    for learner in [*learners, *(f"{population}.bias" for population in biased)]:
+    acting = [name for name in biased if bias == "everywhere" or (bias == "on" and name not in noise)]
+    for learner in [*learners, *(f"{population}.bias" for population in acting)]:
         together = scaled.get(projections[learner]["target"]) if learner in projections else None
         if either(choose) if together is None else together:  # all weights of a scaled cell learn, or none does
             rule = f"{name}{len(mode['learn'])}"

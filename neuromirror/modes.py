@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from neuromirror import schedule
 from neuromirror.circuit.axons import role_in
+from neuromirror.circuit.biases import biased_in
 from neuromirror.circuit.checks import COMPARE
 from neuromirror.circuit.description import Description, Mode, Noise
 from neuromirror.circuit.homeostasis import normalisation_of, scaled_in
@@ -71,9 +72,9 @@ class ModePlan:
         Populations that receive the stimulus.
     noise : mapping of population to Noise
     learners : tuple of Learner
-        What learns; biases only where they act.
-    bias_on : bool
-        Whether forward biases act.
+        What learns; the checks refuse biases that do not act.
+    biased : frozenset of str
+        Forward populations whose biases act; see `neuromirror.circuit.biases.biased_in`.
     scaled : mapping of population to tuple of str
         The weight arrays that synaptic scaling acts on after each update: those into the population that learn.
     """
@@ -89,7 +90,7 @@ class ModePlan:
     inputs: frozenset[str]
     noise: Mapping[str, Noise]
     learners: tuple[Learner, ...]
-    bias_on: bool
+    biased: frozenset[str]
     window_s: float
     signal: Signal
     scaled: Mapping[str, tuple[str, ...]]
@@ -121,8 +122,8 @@ def mode_plan(description: Description, coding: Single, name: str, mode: Mode) -
         compare=compare,
         inputs=frozenset(mode.input),
         noise=mode.noise,
-        learners=tuple(learner for learner in learners if learner.source is not None or mode.bias == "on"),
-        bias_on=mode.bias == "on",
+        learners=tuple(learners),
+        biased=biased_in(description, mode),
         window_s=schedule.window_s(description, mode),
         signal=schedule.signal_of(description, mode),
         scaled=scaled_in(description, mode),

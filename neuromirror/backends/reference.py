@@ -80,7 +80,7 @@ class ReferenceEngine:
             y = self.plan.beta + inputs[name][i]
         else:
             u = self.plan.default_bias(name) + self._weighted(mode, signals, name, i)
-            if mode.bias_on and f"{name}.bias" in self._arrays:
+            if name in mode.biased:
                 u += float(self._arrays[f"{name}.bias"][i])
             y = self.plan.activation(name).phi(u, math.tanh)
         if name in noise:

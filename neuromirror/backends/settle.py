@@ -27,10 +27,10 @@ def settle(
 ) -> dict[str, Any]:
     """Return the signal of every population.
 
-    Forward cells, with baseline β and default bias b⁻: y = φ(W(y − β) + b + b⁻), plus the cell's own noise. Feedback
-    cells that a cross-projection drives copy it: δ = y; the others follow δ = β + φ'(y)·(B(δ − β) + output error). A
-    non-negative code clips forward rates at zero, never the feedback: an error below −β is kept, so that exact
-    feedback weights give exact gradients.
+    Forward cells, with baseline β and default bias b⁻: y = φ(W(y − β) + b + b⁻), plus the cell's own noise; b is 0
+    where biases do not act in the mode. Feedback cells that a cross-projection drives copy it: δ = y; the others follow
+    δ = β + φ'(y)·(B(δ − β) + output error). A non-negative code clips forward rates at zero, never the feedback: an
+    error below −β is kept, so that exact feedback weights give exact gradients.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def _forward(
         signal = plan.beta + inputs[name]
     else:
         drive = zeros(name) + plan.default_bias(name) + _weighted(plan, mode, weights, signals, name)
-        if mode.bias_on and f"{name}.bias" in weights:
+        if name in mode.biased:
             drive = drive + weights[f"{name}.bias"]
         signal = plan.activation(name).phi(drive, tanh)
     if name in noise:

@@ -39,6 +39,9 @@ from neuromirror.units import Quantity
 Transport = Literal["none", "initial", "exact", "sign"]
 """How a B is made of its W, which no synapse could do: not at all, Wᵀ as it was at first, Wᵀ, or its signs."""
 
+Bias = Literal["on", "blocked", "everywhere"]
+"""Whether the biases b of forward cells act in a mode: in all layers but those that are noisy, in none, or in all."""
+
 SCHEMA = 2
 """Newest version of the file format, apart from the package's; see `neuromirror.circuit.migrations`."""
 
@@ -268,7 +271,7 @@ class Mode(Model):
     noise: dict[str, Noise] = Field(default_factory=dict)
     on: tuple[str, ...] = ()
     learn: dict[str, str] = Field(default_factory=dict)
-    bias: Literal["on", "blocked"] = "on"
+    bias: Bias = "on"
     window: Time | None = None
     signal: Signal | None = None
 
@@ -287,7 +290,7 @@ class Mirroring(Model):
     rule: str = "mirror"
     rule_for: dict[str, str] = Field(default_factory=dict)
     noise: Noise = Field(default_factory=Noise)
-    bias: Literal["on", "blocked"] = "blocked"
+    bias: Bias = "blocked"
     window: Time | None = None
     signal: Signal | None = None
 

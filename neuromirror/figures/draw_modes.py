@@ -9,6 +9,9 @@ import networkx as nx
 from neuromirror.figures import style
 
 Modes = dict[str, dict[str, Any]]
+BIASES = {"on": [], "blocked": ["biases blocked"], "everywhere": ["biases of noisy layers act"]}
+"""What is said of the biases of a mode, by its ``bias``."""
+
 LEARNING = {"forward": ("W", "W"), "feedback": ("B", "B"), "bias": ("bias", "biases"), "norm": ("norm", "norms")}
 """What modes teach: the weights of either path, and what belongs to a population, one and many."""
 
@@ -82,8 +85,7 @@ def _sentence(graph: nx.MultiDiGraph, modes: list[dict[str, Any]]) -> str:
             rules = sorted({mode["learn"][name] for mode in modes for name in _of(graph, mode, what)})
             verb = f"{one} learns" if set(counts) == {1} else f"{many} learn"
             parts.append(f"{_range(counts)} {verb} ({', '.join(rules)})")
-    if modes[0]["bias"] == "blocked":
-        parts.append("biases blocked")
+    parts += BIASES[modes[0]["bias"]]
     return "; ".join(parts) + "."
 
 

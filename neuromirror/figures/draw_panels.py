@@ -18,6 +18,7 @@ from neuromirror.figures import style
 from neuromirror.figures.draw_arrows import HEADS, STATES, Bundle, draw_bundle, plus_marks, role_of, state_of
 from neuromirror.figures.draw_cells import ZIGZAG, draw_population
 from neuromirror.figures.draw_layout import Layout
+from neuromirror.figures.draw_modes import BIASES
 
 UNIT_IN = 0.52
 """Inches to a unit of the layout, where the page has room."""
@@ -128,8 +129,8 @@ def _frame(graph: nx.MultiDiGraph, layout: Layout) -> tuple[float, float, float,
 
 def _title(graph: nx.MultiDiGraph, names: list[str]) -> str:
     alike = f", one of {len(names)} alike" if len(names) > 1 else ""
-    blocked = ", biases blocked" if graph.graph["modes"][names[0]]["bias"] == "blocked" else ""
-    return style.mode_label(names[0]) + alike + blocked
+    biases = [f", {text}" for text in BIASES[graph.graph["modes"][names[0]]["bias"]]]
+    return "".join([style.mode_label(names[0]), alike, *biases])
 
 
 def _draw_panel(ax: Axes, graph: nx.MultiDiGraph, layout: Layout, mode: dict[str, Any]) -> None:

@@ -123,6 +123,9 @@ def _passed_over(described: Description, engaged: str) -> list[Problem]:
     if described.modes[engaged].bias == "blocked":
         message = f"biases act in training wherever they are. Say on, or take the biases out of {engaged}'s cells."
         found.append(_problem(f"modes.{engaged}.bias", message))
+    if described.modes[engaged].noise:
+        message = "images are shown to cells that have no noise of their own in training. Take the noise out."
+        found.append(_problem(f"modes.{engaged}.noise", message))
     if described.code.estimate is not None:
         message = "training subtracts the means of each batch, and estimates no baseline over time. Take it out."
         found.append(_problem("code.estimate", message))

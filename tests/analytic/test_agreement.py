@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -109,15 +110,12 @@ def features(circuit: Circuit) -> set[str]:
     }
 
 
+class AllSeen(Exception):
+    """Ends a search."""
+
+
 def test_the_circuits_made_up_use_all_that_rates_can() -> None:
     seen: set[str] = set()
-
-    @settings(made_up, max_examples=150, derandomize=True, database=None, phases=[Phase.generate])
-    @given(circuits())
-    def collect(circuit: Circuit) -> None:
-        seen.update(features(circuit))
-
-    collect()
     wanted = {
         *(f"{kind} {activation}" for kind in ("zero_mean", "baseline", "push_pull") for activation in ACTIVATIONS),
         *(
@@ -129,6 +127,7 @@ def test_the_circuits_made_up_use_all_that_rates_can() -> None:
             "rademacher",
             "bias on",
             "bias blocked",
+            "bias everywhere",
             "compare",
             "k",
         ),
@@ -149,6 +148,16 @@ def test_the_circuits_made_up_use_all_that_rates_can() -> None:
         *VARIABLES,
         *FUNCTIONS,
     }
+
+    @settings(made_up, max_examples=1000, derandomize=True, database=None, phases=[Phase.generate])
+    @given(circuits())
+    def collect(circuit: Circuit) -> None:
+        seen.update(features(circuit))
+        if wanted <= seen:
+            raise AllSeen
+
+    with suppress(AllSeen):
+        collect()
     assert wanted - seen == set()
 
 

@@ -74,7 +74,7 @@ def copied_noise(mirror: Mirror, monkeypatch: pytest.MonkeyPatch, seed: int = 0)
     return drawn
 
 
-@pytest.mark.parametrize("bias", ["on", "blocked"])
+@pytest.mark.parametrize("bias", ["on", "blocked", "everywhere"])
 @pytest.mark.parametrize("drive", DRIVES)
 @pytest.mark.parametrize("turns", TURNS)
 def test_mirrors_of_chains_compute_what_the_other_backends_do(
@@ -91,7 +91,7 @@ def test_mirrors_of_chains_compute_what_the_other_backends_do(
             engine.present(mode, {}, {name: noise[name] for name in mode.noise}, {}, EXAMPLES)
             beta = engine.means()
             for name in mode.noise:
-                if name not in mode.synapses and not (bias == "on" and f"{name}.bias" in engine.arrays()):
+                if name not in mode.synapses and not (bias == "everywhere" and f"{name}.bias" in engine.arrays()):
                     beta |= {name: np.zeros(plan.sizes[name]), f"d{name[1:]}": np.zeros(plan.sizes[name])}
             for learner in mode.learners:
                 engine.learn(mode, learner, C2, beta)
@@ -128,18 +128,22 @@ def image_noise(mirror: Mirror, monkeypatch: pytest.MonkeyPatch) -> dict[str, Te
     }
 
 
+@pytest.mark.parametrize("acts", ["on", "everywhere"])
 @pytest.mark.parametrize("means", ["channel", "position"])
-def test_convolutions_learn_the_mean_over_places_and_taps(means: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    plan = make_plan(circuit_of(*CONVS, turns="each", bias="on"), 2)
+def test_convolutions_learn_the_mean_over_places_and_taps(
+    means: str, acts: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = make_plan(circuit_of(*CONVS, turns="each", bias=acts), 2)
     mirror = Mirror(Network(plan), means=means)
     W, bias = {n: layer.weight.detach() for n, layer in mirror.network.weighted()}, mirror.network.biases["a"].detach()
     noise = image_noise(mirror, monkeypatch)
     for mode in modes_that_mirror(plan):
         take_turn(mirror, mode, EXAMPLES, step=MEAN)
-    # What is noisy with a bias that acts fires about its φ(b), which is subtracted too.
-    a_noisy = centred(torch.relu(bias)[:, None, None] + noise["a"], means)
+    # The bias of `a` acts where the image drives it. Where `a` is noisy it does with everywhere.
+    shift = torch.relu(bias)[:, None, None] if acts == "everywhere" else torch.zeros_like(bias)[:, None, None]
+    a_noisy = centred(shift + noise["a"], means) if acts == "everywhere" else noise["a"]
     a = torch.relu(functional.conv2d(noise["image"], W["W1"], bias, 2, 1))
-    b = torch.relu(functional.conv2d(torch.relu(bias)[:, None, None] + noise["a"], W["W2"], padding=1))
+    b = torch.relu(functional.conv2d(shift + noise["a"], W["W2"], padding=1))
     head = centred(noise["b"].flatten(1) @ W["W3"].T, means)
     expected = {
         "B1": by_loops(centred(a, means), noise["image"], (3, 2, 3, 2), 2, 1),

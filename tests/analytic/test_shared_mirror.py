@@ -117,7 +117,7 @@ def assert_alike(found: list[dict[str, Tensor]], alone: dict[str, Tensor]) -> No
     turns=st.sampled_from(TURNS),
     drive=st.one_of(st.just("weight_mirror"), st.sampled_from(DRIVES)),
     noise=st.sampled_from(NOISES),
-    bias=st.sampled_from(["on", "blocked"]),
+    bias=st.sampled_from(["on", "blocked", "everywhere"]),
     means=st.sampled_from(["channel", "position"]),
     size=st.integers(1, 4),
     examples=st.integers(2, 300),
@@ -305,8 +305,8 @@ def test_processes_exchange_every_b_once_and_the_means_that_are_subtracted(two_p
     y1, y2, y3, y4, a, b, head = 2, 6, 4, 3, 3, 3, 4
     means = {
         "chain": y1 + (y2 + y3) + y3 + y4,
-        # Biases act, so that y2 and y3 fire about φ(b) where they are noisy. In the same turn y3 is above y1 too.
-        "alternate": (y1 + y3 + y2) + (y2 + y4 + y3),
+        # What is noisy is noise alone, whatever its biases. Where y1 and y3 are noisy, y3 is above y1 too.
+        "alternate": (y1 + y3) + (y2 + y4 + y3),
         "convolutions": a + b + head,
         # As the upper end a cell gives what its nonlinearity does, as the lower one what it sends on.
         "norms": (a + b + head) + (a + b),

@@ -136,7 +136,7 @@ cross = cross*(1 - clears(t))
 noise_sd = noise_sds(mode_now*second, i)*unit_current
 gated = gates(mode_now*second, i)
 cancel = cancels(mode_now*second, i) + expected(row_of_tick(t)*second, i)
-learned_bias = b*bias_on(mode_now*second)
+learned_bias = b*bias_on(mode_now*second, i)
 drive = default_bias*default_biases(mode_now*second, i) + unit_current*(inputs(row_of_tick(t)*second, i) + learned_bias)
 """
 """What changes where a window begins: the one before is counted; the mode, the stimulus, counts back to zero."""

@@ -90,7 +90,7 @@ def _forward(plan: Plan, mode: ModePlan, name: str) -> Equations:
     else:
         weighted = _weighted(mode, name)
         terms = ["default_bias", *_variables(weighted)]
-        if mode.bias_on and plan.description.populations[name].bias is not None:
+        if name in mode.biased:
             terms.append("b")
         lines = [f"u = {' + '.join(terms)}", f"signal = {plan.activation(name).phi_of_u}"]
     if name in mode.noise:

@@ -49,7 +49,7 @@ def table_values(layout: Layout, plan: Plan) -> dict[str, FloatArray]:
         "noise_sds": layout.per_cell([{p: n.sd for p, n in m.noise.items() if n.law == "gaussian"} for m in modes]),
         "gates": layout.per_cell([dict.fromkeys(plan.modes[p.mode].gates if p.has_delta else (), 1.0) for p in parts]),
         "default_biases": 1.0 - layout.per_cell([dict.fromkeys(_relays(layout, m), 1.0) for m in modes]),
-        "bias_on": np.array([float(plan.modes[part.mode].bias_on and part.has_y) for part in parts]),
+        "bias_on": layout.per_cell([dict.fromkeys(plan.modes[p.mode].biased if p.has_y else (), 1.0) for p in parts]),
         "cancels": _cancels(layout, plan),
         **Noises(layout, plan).tables(),
         **turn_tables(layout),

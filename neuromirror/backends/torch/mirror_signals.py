@@ -111,7 +111,7 @@ def way_of(network: Network, mode: ModePlan) -> Way:
             before=before,
             after=after,
             norm=stage.norm if stage is not None and driven and name in sending else None,
-            biased=mode.bias_on and name in network.biases,
+            biased=name in mode.biased,
             noise=noise,
         )
     return found

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import networkx as nx
 
 from neuromirror.circuit.axons import in_role, role_in
+from neuromirror.circuit.biases import biased_in
 from neuromirror.circuit.checks.context import Context, Path, paths_of
 from neuromirror.circuit.description import Mode, Projection
 from neuromirror.circuit.protocol import Signal
@@ -59,8 +60,7 @@ def _inputs(c: Context, path: Path, mode: Mode) -> Iterator[Problem]:
             if projection.role == "synapse" and projection.target == population and name in mode.on:
                 message = f"the stimulus sets the signal of {population}, and {name} drives it too. Leave {name} off."
                 yield c.problem("driven-input", place, message)
-        described = c.circuit.populations.get(population)
-        if mode.bias == "on" and described is not None and described.bias is not None:
+        if population in biased_in(c.circuit, mode):
             message = f"the stimulus sets the signal of {population}, and its bias acts too. Take the bias out."
             yield c.problem("driven-input", place, message)
 
@@ -109,8 +109,19 @@ def _learn(c: Context, path: Path, mode: Mode) -> Iterator[Problem]:
                 "learning-transport", place, f"{learner} is transported from {projection.mirrors} and cannot learn."
             )
         target = projection.target if projection is not None else learner.removesuffix(".bias")
+        yield from _acts(c, place, mode, learner)
         if rule in c.circuit.rules and not learner.endswith(".norm"):
             yield from _visible(c, place, mode, rule, target, is_bias=projection is None)
+
+
+def _acts(c: Context, place: Path, mode: Mode, learner: str) -> Iterator[Problem]:
+    """Report a bias that is to learn in a mode in which it does not act."""
+    population, _, part = learner.rpartition(".")
+    if part != "bias" or population in biased_in(c.circuit, mode):
+        return
+    why, remedy = ("biases are blocked", "on") if mode.bias == "blocked" else (f"{population} is noisy", "everywhere")
+    message = f'{learner} does not act in this mode, as {why}: it cannot learn. Take it out, or say bias = "{remedy}".'
+    yield c.problem("idle-bias", place, message)
 
 
 def _visible(c: Context, place: Path, mode: Mode, rule: str, target: str, *, is_bias: bool) -> Iterator[Problem]:
@@ -153,9 +164,18 @@ def _noise(c: Context, path: Path, mode: Mode) -> Iterator[Problem]:
                 f"copies. Leave {name} out of on.",
                 "warning",
             )
+    shifted = [name for name in mode.noise if name in biased_in(c.circuit, mode)]
     for name in mode.learn:
         projection = c.circuit.projections.get(name)
         forward = c.circuit.projections.get(projection.mirrors or "") if projection is not None else None
+        if forward is not None and forward.source in shifted:
+            yield c.problem(
+                "shifted-noise",
+                (*path, "bias"),
+                f"{name} learns from the noise of {forward.source}, which its own bias shifts from its baseline: B "
+                'copies that too. Say bias = "on", which leaves the bias of noisy layers out.',
+                "warning",
+            )
         if forward is not None and forward.source in mode.noise and forward.target in mode.noise:
             yield c.problem(
                 "noisy-neighbours",
