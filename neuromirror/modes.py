@@ -75,6 +75,8 @@ class ModePlan:
         What learns; the checks refuse biases that do not act.
     biased : frozenset of str
         Forward populations whose biases act; see `neuromirror.circuit.biases.biased_in`.
+    erring : frozenset of str
+        Feedback populations that carry an error: the mode forms one, and no drive projection controls them.
     scaled : mapping of population to tuple of str
         The weight arrays that synaptic scaling acts on after each update: those into the population that learn.
     """
@@ -93,6 +95,7 @@ class ModePlan:
     biased: frozenset[str]
     window_s: float
     signal: Signal
+    erring: frozenset[str]
     scaled: Mapping[str, tuple[str, ...]]
 
 
@@ -126,12 +129,18 @@ def mode_plan(description: Description, coding: Single, name: str, mode: Mode) -
         biased=biased_in(description, mode),
         window_s=schedule.window_s(description, mode),
         signal=schedule.signal_of(description, mode),
+        erring=_erring(description, frozen["drive"]) if compare else frozenset(),
         scaled=scaled_in(description, mode),
     )
 
 
 def _name(axons: Axons) -> str:
     return axons.name
+
+
+def _erring(description: Description, drives: Mapping[str, tuple[Axons, ...]]) -> frozenset[str]:
+    feedback = {name for name, population in description.populations.items() if population.path == "feedback"}
+    return frozenset(feedback - set(drives))
 
 
 def _order(

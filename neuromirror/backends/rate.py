@@ -60,17 +60,25 @@ class RateEngine(Protocol):
 
 
 class Baselines:
-    """The baseline that rules subtract: nominal, or each cell's running average, one for each mode (8.2)."""
+    """The baseline that rules subtract: nominal, or each cell's running average, one for each mode (8.2).
+
+    That of a feedback cell that carries an error is its average in the mode of rest, or the nominal one.
+    """
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._estimate = plan.description.code.estimate
-        nominal = {name: np.full(size, plan.beta) for name, size in plan.sizes.items()}
-        self._of_mode = {mode: dict(nominal) for mode in plan.modes}
+        self._nominal = {name: np.full(size, plan.beta) for name, size in plan.sizes.items()}
+        self._of_mode = {mode: dict(self._nominal) for mode in plan.modes}
 
-    def of(self, mode: str) -> dict[str, FloatArray]:
+    def of(self, mode: ModePlan) -> dict[str, FloatArray]:
         """Return the baselines of a mode, (cells,) for every population."""
-        return self._of_mode[mode]
+        rest = (
+            self._nominal
+            if self._estimate is None or self._estimate.rest is None
+            else self._of_mode[self._estimate.rest]
+        )
+        return self._of_mode[mode.name] | {name: rest[name] for name in mode.erring}
 
     def follow(self, mode: ModePlan, means: Mapping[str, FloatArray], examples: int) -> None:
         """Move the running averages of a mode by a batch's means; nothing where the baseline is nominal."""
@@ -133,7 +141,7 @@ def run_rates(plan: Plan, engine: RateEngine, recorder: Recorder, *, points: int
             for learner in mode.learners:
                 before = seen.get((learner.name, learner.rule.name), 0)
                 step = learner.rule.updater.step(examples_seen=before, examples=examples, window_s=mode.window_s)
-                engine.learn(mode, learner, step, baselines.of(mode.name))
+                engine.learn(mode, learner, step, baselines.of(mode))
                 seen[learner.name, learner.rule.name] = before + examples
             for population, names in mode.scaled.items():
                 factors = plan.scaling(population).factor(engine.means()[population], examples * mode.window_s)

@@ -47,9 +47,14 @@ SCHEMA = 2
 
 
 class Estimate(Model):
-    """A local running average of each cell's signal, one for each mode (8.2), that the rules use as beta."""
+    """A local running average of each cell's signal, one for each mode (8.2), that the rules use as beta.
+
+    Where a feedback cell carries an error its average is signal, and no baseline: the rules use that of the mode
+    ``rest`` instead, in which no error is formed, or beta itself.
+    """
 
     tau: Time
+    rest: str | None = None
 
 
 class Code(Model):

@@ -114,6 +114,9 @@ class Training(Model):
     learning rate of W has dropped (not while it warms up: W moves fast then). ``mirror_means`` says over what the means
     that it subtracts are taken.
 
+    In spikes, where baselines are measured in a mode of rest (``code.estimate.rest``), each turn ends with
+    ``rest_examples`` windows of it.
+
     ``loss``: with ``cross_entropy`` what is compared is the softmax of the output, with ``squared`` the output itself.
     Inputs have the standard deviation ``input_sd``. With ``squared`` the cell of the right class should deviate by
     ``target``, those of the others not at all.
@@ -133,6 +136,7 @@ class Training(Model):
     mirror_angle_deg: Annotated[float, Field(gt=0, lt=90, allow_inf_nan=False)] | None = None
     mirror_memory: Literal["fixed", "follows_drops"] = "fixed"
     mirror_means: Literal["channel", "position"] = "channel"
+    rest_examples: Count | None = None
     loss: Literal["cross_entropy", "squared"] = "cross_entropy"
     input_sd: Positive = 1.0
     target: Positive = 1.0

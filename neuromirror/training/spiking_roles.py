@@ -21,12 +21,15 @@ class SpikingRoles:
         The mode that compares the output with the target.
     mirrors : tuple of str
         The modes in which something else learns, in the order of the file; they take turns.
+    rest : str or None
+        The mode in which feedback cells are at rest, where their baselines are measured in one.
     input, output : str
         The population that images are shown to, and the one that tells their class.
     """
 
     engaged: str
     mirrors: tuple[str, ...]
+    rest: str | None
     input: str
     output: str
 
@@ -57,12 +60,18 @@ def spiking_roles_of(circuit: Circuit) -> SpikingRoles:
         raise CircuitError(problems)
     (text,), (shown,) = awake.compare.values(), awake.input
     mirrors = tuple(name for name, mode in described.modes.items() if name != engaged[0] and mode.learn)
-    return SpikingRoles(engaged=engaged[0], mirrors=mirrors, input=shown, output=text.partition("-")[0].strip())
+    output = text.partition("-")[0].strip()
+    return SpikingRoles(engaged=engaged[0], mirrors=mirrors, rest=_rest(described), input=shown, output=output)
+
+
+def _rest(described: Description) -> str | None:
+    return None if described.code.estimate is None else described.code.estimate.rest
 
 
 def _any_schedule(described: Description) -> list[dict[str, object]]:
     """Return a schedule in which every mode that learns has a turn, so that all of them are checked."""
-    return [{"mode": name, "duration": "1000 s"} for name, mode in described.modes.items() if mode.learn]
+    used = [name for name, mode in described.modes.items() if mode.learn or name == _rest(described)]
+    return [{"mode": name, "duration": "1000 s"} for name in used]
 
 
 def _passed_over(described: Description, engaged: str, awake: Mode) -> list[tuple[str, str]]:
@@ -91,16 +100,36 @@ def _passed_over(described: Description, engaged: str, awake: Mode) -> list[tupl
     if training.mirror_examples is None and any(m.learn for n, m in described.modes.items() if n != engaged):
         message = "how long each mirror mode lasts is not said. Set it to a number of windows, such as 400."
         found.append(("training.mirror_examples", message))
-    return [*found, *_never_settled(described, training, engaged)]
+    return [*found, *_resting(described, training), *_never_settled(described, training, engaged)]
+
+
+def _resting(described: Description, training: Training) -> Iterator[tuple[str, str]]:
+    """Refuse a mode of rest that shows images, and turns of it that have no length, or no mode."""
+    rest = _rest(described)
+    if rest is None:
+        if training.rest_examples is not None:
+            yield "training.rest_examples", "there is no mode of rest. Name one in code.estimate.rest, or take it out."
+        return
+    if training.rest_examples is None:
+        yield (
+            "training.rest_examples",
+            f"how long '{rest}' lasts is not said. Set it to a number of windows, such as 10.",
+        )
+    if described.modes[rest].input:
+        message = "training shows images in the mode that compares, and nowhere else. Take the input out."
+        yield f"modes.{rest}.input", message
+    if described.modes[rest].learn:
+        yield f"modes.{rest}.learn", "nothing learns at rest in training. Take it out."
 
 
 def _never_settled(described: Description, training: Training, engaged: str) -> Iterator[tuple[str, str]]:
     """Refuse turns, awake and asleep, that end before anything is learned in them."""
     for name, mode in described.modes.items():
-        field = "mirror_every" if name == engaged else "mirror_examples"
+        resting = name == _rest(described)
+        field = "mirror_every" if name == engaged else "rest_examples" if resting else "mirror_examples"
         windows = getattr(training, field)
         turn_s = (windows or 0) * (mode.window or described.time.window).s
-        if mode.learn and windows and turn_s <= described.time.settle.s:
+        if (mode.learn or resting) and windows and turn_s <= described.time.settle.s:
             yield (
                 f"training.{field}",
                 f"a turn of '{name}' lasts {turn_s:g} s, and nothing is learned in the {described.time.settle} in "

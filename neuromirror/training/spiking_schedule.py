@@ -1,6 +1,7 @@
 """The schedule of a circuit of spiking cells that learns from images: turns awake and asleep, and tests in between.
 
-Awake every image lasts a window; asleep every mirror mode has its turn. A test shows images in a mode in which nothing
+Awake every image lasts a window; asleep every mirror mode has its turn, and then comes the mode of rest in which the
+baselines of errors are measured, where there is one. A test shows images in a mode in which nothing
 learns.
 """
 
@@ -39,7 +40,7 @@ class Stretch:
     examples : int
         Windows: images, or windows of noise.
     part : {"train", "validation", "test"} or None
-        What images it shows; None for mirroring.
+        What images it shows; None for mirroring, and for rest.
     epoch : float
         Epochs of learning that are done when it ends.
     """
@@ -83,8 +84,9 @@ def _lengths(training: Training, images: int, every: int, *, mirrors: bool) -> t
 
 
 def _turn(training: Training, roles: SpikingRoles, epoch: float) -> list[Stretch]:
-    windows = training.mirror_examples or 1
-    return [Stretch(mode=mode, examples=windows, part=None, epoch=epoch) for mode in roles.mirrors]
+    windows = [(mode, training.mirror_examples) for mode in roles.mirrors]
+    windows += [(roles.rest, training.rest_examples)] if roles.rest is not None else []
+    return [Stretch(mode=mode, examples=examples or 1, part=None, epoch=epoch) for mode, examples in windows]
 
 
 def _images(data: Data, part: str) -> Images:

@@ -66,21 +66,30 @@ def test_mirror_mode(target: str, before_s: float, tmp_path: Path) -> None:
     assert np.abs(run.weights("B1") - run.weights("B1", 0)).max() > 0.1
 
 
-def test_engaged_mode(target: str, tmp_path: Path) -> None:
-    """The error of eq. 14 is what the error projection brings, about its own running mean."""
-    window_steps, windows = 200, 30
-    circuit = nm.load("figure1", ['schedule=[{mode="engaged", duration="3 s"}]'])
+@pytest.mark.parametrize("rests", [False, True])
+def test_engaged_mode(target: str, rests: bool, tmp_path: Path) -> None:
+    """The error of eq. 14 is what the error projection brings, about its mean in the mode of rest, or about β."""
+    window_steps, rest, windows = 200, 15 if rests else 0, 30
+    values = {"modes.rest": {"on": ["W1", "B1", "g0", "g1", "e1"], "window": "100 ms"}, "code.estimate.rest": "rest"}
+    circuit = nm.load("figure1").with_values(
+        {
+            **(values if rests else {}),
+            "schedule": [*([{"mode": "rest", "examples": rest}] if rests else []), {"mode": "engaged", "examples": 30}],
+        }
+    )
     run = nm.run(circuit, seed=5, target=target, out=tmp_path / "run", figures=False)
+    whole = rest + windows
     counts = {
-        name: kicks(run, name, 1 / (0.1 * UNIT_HZ), windows * window_steps).reshape(windows, window_steps, -1).sum(1)
+        name: kicks(run, name, 1 / (0.1 * UNIT_HZ), whole * window_steps).reshape(whole, window_steps, -1).sum(1)
         for name in ("y0", "d1")
     }
     share = 1 - math.exp(-0.1 / FOLLOW_TAU_S)
     beta_pre, beta_error = np.full(3, BETA), np.full(2, BETA)
-    W, bias = run.weights("W1", 0), run.weights("y1.bias", 0)
-    for pre, arrived in list(zip(counts["y0"], counts["d1"], strict=True))[1:]:
-        beta_pre = beta_pre + share * (pre - beta_pre)
+    for arrived in counts["d1"][1:rest]:
         beta_error = beta_error + share * (arrived - beta_error)
+    W, bias = run.weights("W1", 0), run.weights("y1.bias", 0)
+    for pre, arrived in list(zip(counts["y0"], counts["d1"], strict=True))[rest + 1 :]:
+        beta_pre = beta_pre + share * (pre - beta_pre)
         error = arrived - beta_error
         W = W - RATE * np.outer(error, pre - beta_pre)
         bias = bias - RATE * error
@@ -100,11 +109,10 @@ def test_the_first_count_begins_with_its_mode(target: str, before_s: float, tmp_
         kicks(run, name, 1 / (0.1 * UNIT_HZ), steps)[first:].reshape(3, 200, -1).sum(1) for name in ("y0", "d1")
     )
     share = 1 - math.exp(-0.1 / FOLLOW_TAU_S)
-    W, beta_pre, beta_error = run.weights("W1", 0), np.full(3, BETA), np.full(2, BETA)
+    W, beta_pre = run.weights("W1", 0), np.full(3, BETA)
     for window in range(3):
         beta_pre = beta_pre + share * (pre[window] - beta_pre)
-        beta_error = beta_error + share * (arrived[window] - beta_error)
-        W = W - RATE * np.outer(arrived[window] - beta_error, pre[window] - beta_pre)
+        W = W - RATE * np.outer(arrived[window] - BETA, pre[window] - beta_pre)
     np.testing.assert_allclose(run.weights("W1"), W, rtol=1e-9, atol=1e-12)
 
 

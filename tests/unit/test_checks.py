@@ -78,6 +78,10 @@ OWN_CELL = (
     "cells.cell.unit_current=2 mV",
 )
 
+REST = ('modes.rest={on=["W1", "B1", "e1"]}', "code.estimate.rest=rest")
+UNBIASED = "modes.engaged.learn.y1.bias="
+OWN_RULE = ("rules.own.drive=-post", "rules.own.updater.rate=0.1")
+
 CASES = [
     on_images("connector-field", "projections.S.kernel", "projections.S.kernel=3", "has no kernel; it is for conv"),
     on_images("connector-field", "projections.V.join", "projections.V.join=after", "has no join; it is for shortcut"),
@@ -541,6 +545,23 @@ CASES = [
     ),
     Case("no-stimulus", "modes.engaged.input", ("stimulus=",), r'Add \[stimulus\] kind = "teacher"'),
     Case("no-stimulus", "modes.engaged.compare", ("stimulus=", "modes.engaged.input="), r"Add \[stimulus\]"),
+    Case("unknown-mode", "code.estimate.rest", ("code.estimate.rest=engagd",), "Did you mean 'engaged'"),
+    Case("no-rest", "modes.engaged.compare", ("code.estimate.rest=engaged",), "an error is formed in this mode"),
+    Case(
+        "no-rest",
+        "code.estimate.rest",
+        (*REST, "modes.engaged.compare=", "modes.engaged.learn.W1=", UNBIASED),
+        "no mode forms an error",
+    ),
+    Case("no-rest", "modes.rest.on", (*REST, 'modes.rest.on=["W1", "x1", "e1"]'), "d1 copies forward cells at rest"),
+    Case("no-rest", "modes.rest.on", (*REST, 'modes.rest.on=["W1", "B1"]'), "e1 brings an error in engaged, and noth"),
+    Case("idle-bias", "modes.mirror.learn.y1.bias", ('modes.mirror.learn={"y1.bias"="own"}', *OWN_RULE), "are blocked"),
+    Case(
+        "shifted-noise",
+        "modes.mirror.bias",
+        ("modes.mirror.bias=everywhere", "populations.y0.bias={}", "modes.engaged.bias=blocked", UNBIASED),
+        "its own bias shifts",
+    ),
     Case("unknown-mode", "schedule.1.mode", ("schedule.1.mode=engagd",), "Did you mean 'engaged'"),
     Case(
         "unknown-mode", "projections.x0.roles.engagd", ('projections.x0.roles={engagd="gate"}',), "you mean 'engaged'"
@@ -585,6 +606,7 @@ CASES = [
     ),
 ]
 WARNINGS = {
+    "shifted-noise",
     "burst-clipped",
     "unused-noise",
     "idle-scaling",

@@ -214,20 +214,24 @@ class SpikingNetwork:
         rows = [row for name in self._projections("one_to_one") for row in axons_of(self.layout, self.plan, name)]
         return rows + comparing(self.layout)
 
+    def _build_baselines(self) -> None:
+        """Have running averages of each mode move with its windows, and the rules use those that are baselines."""
+        estimate, modes = self.plan.description.code.estimate, self.layout.scheduled
+        if estimate is None:
+            return
+        code = ""
+        for beta, signal in (("beta", self.turns.forward_signal), ("error_beta", self.turns.error_signal)):
+            at_rest = f"{beta}_{modes.index(estimate.rest)}" if estimate.rest in modes else "nominal"
+            for k in range(len(modes)):
+                average = f"{beta}_{k}"
+                used = f"{average} + {beta}_rests(mode_now*second, i)*({at_rest} - {average})"
+                code += f"{average} = {average} + follow_{k}(t)*({signal} - {average})\n"
+                code += f"{beta} = {beta} + ended_{k}(t)*({used} - {beta})\n"
+        self.cells.run_regularly(code, dt=self.grid.tick_s * b2.second, order=FOLLOW, name="follow_baselines")
+
     def _build_rules(self) -> None:
         tick = self.grid.tick_s * b2.second
-        follow = "".join(
-            f"beta_{k} = beta_{k} + follow_{k}(t)*({self.turns.forward_signal} - beta_{k})\n"
-            f"error_beta_{k} = error_beta_{k} + follow_{k}(t)*({self.turns.error_signal} - error_beta_{k})\n"
-            for k in range(len(self.layout.scheduled))
-        )
-        if self.plan.description.code.estimate is not None:
-            follow += "".join(
-                f"{beta} = {beta} + ended_{k}(t)*({beta}_{k} - {beta})\n"
-                for beta in ("beta", "error_beta")
-                for k in range(len(self.layout.scheduled))
-            )
-            self.cells.run_regularly(follow, dt=tick, order=FOLLOW, name="follow_baselines")
+        self._build_baselines()
         for number, (name, learners) in enumerate(self.layout.learners.items()):
             if name in self.arrays:
                 code = _update(number, "w", learners, self.turns.names(learners[0]), dale=self.plan.dale)

@@ -62,7 +62,7 @@ def table_values(layout: Layout, plan: Plan) -> dict[str, FloatArray]:
         values |= {f"update_{number}_step_{k}": step for k, step in enumerate(steps)}
     values |= homeostasis_tables(layout.grid, layout)
     if plan.description.code.estimate is not None:
-        values |= follow_tables(layout.grid, layout.scheduled)
+        values |= follow_tables(layout.grid, layout.scheduled) | rest_tables(layout)
     return values
 
 
@@ -109,6 +109,24 @@ def ended_table(grid: Grid) -> FloatArray:
     for windows in grid.windows:
         table[windows.ends] = table[windows.halves] = grid.window_steps[windows.mode] // len(grid.parts(windows.mode))
     return table
+
+
+def rest_tables(layout: Layout) -> dict[str, FloatArray]:
+    """Return where what cells fire, or the error that they receive, has its baseline at rest; (parts, cells).
+
+    Cells that carry both signals have a baseline of δ beside that of y, as forward cells have one of the error.
+    """
+    modes = [layout.plan.modes[part.mode] for part in layout.parts]
+    carrying = [[name for name in mode.erring if not layout.shared(name)] for mode in modes]
+    receiving = [
+        [name for name, group in mode.errors.items() if any(axons.source in mode.erring for axons in group)]
+        + [name for name in mode.erring if layout.shared(name)]
+        for mode in modes
+    ]
+    return {
+        "beta_rests": layout.per_cell([dict.fromkeys(names, 1.0) for names in carrying]),
+        "error_beta_rests": layout.per_cell([dict.fromkeys(names, 1.0) for names in receiving]),
+    }
 
 
 def follow_tables(grid: Grid, modes: list[str]) -> dict[str, FloatArray]:

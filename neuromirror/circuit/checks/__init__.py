@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from neuromirror.circuit.checks.baselines import check_baselines
 from neuromirror.circuit.checks.cells import check_cells, check_code, check_populations
 from neuromirror.circuit.checks.context import Context, Path
 from neuromirror.circuit.checks.homeostasis import check_homeostasis, check_scaling
@@ -35,6 +36,7 @@ _SECTIONS = (
     check_rules,
     check_modes,
     check_noise,
+    check_baselines,
     check_homeostasis,
     check_stimulus,
     check_schedule,
