@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from neuromirror.libraries import need
+
 
 @contextmanager
 def _no_handlers_set() -> Iterator[None]:
@@ -32,7 +34,7 @@ def _no_handlers_set() -> Iterator[None]:
 
 _hook, _on_ctrl_c = sys.excepthook, signal.getsignal(signal.SIGINT)
 with _no_handlers_set():
-    import brian2
+    need("brian2", __name__)
 sys.excepthook = _hook
 """Brian2 puts a hook of its own there, which would present every error of a user's script as one of Brian2."""
 
@@ -40,6 +42,6 @@ if not callable(_on_ctrl_c) and threading.current_thread() is threading.main_thr
     signal.signal(signal.SIGINT, _on_ctrl_c)
     """Brian2 would answer a Ctrl-C that is ignored, as in the background of a script, by an error of its own."""
 
-from neuromirror.backends.brian2.private import check_version  # noqa: E402
+from neuromirror.backends.brian2.private import VERSION, check_version  # noqa: E402
 
-check_version(brian2.__version__)
+check_version(VERSION)

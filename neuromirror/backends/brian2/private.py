@@ -23,6 +23,9 @@ KNOWN = ((2, 9), (2, 10), (2, 11))
 REQUIREMENT = f"brian2>={KNOWN[0][0]}.{KNOWN[0][1]},<{KNOWN[-1][0]}.{KNOWN[-1][1] + 1}"
 """The same for pip."""
 
+VERSION = b2.__version__
+"""That which is installed."""
+
 _brian2: Any = b2
 
 
