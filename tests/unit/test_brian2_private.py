@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import logging
 import os
 import re
@@ -14,6 +15,7 @@ import brian2 as b2
 import numpy as np
 import pytest
 
+import neuromirror.backends.brian2
 from neuromirror.backends.brian2 import private, standalone
 from neuromirror.errors import RequestError, UnsupportedError
 
@@ -53,6 +55,12 @@ def test_other_versions_are_refused_with_what_to_do(version: str) -> None:
 
 def test_the_version_that_is_tested_here_is_a_known_one() -> None:
     private.check_version(private.VERSION)
+
+
+def test_no_part_of_the_backend_is_loaded_with_another_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(private, "VERSION", "2.12.0")
+    with pytest.raises(UnsupportedError, match=r"Brian2 2\.12\.0: not known to this version of neuromirror"):
+        importlib.reload(neuromirror.backends.brian2)
 
 
 # ---- the runtime device ----------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Parts of Brian2 that its documentation does not promise, all of them here, and the versions in which they are known.
+"""Parts of Brian2 that its reference does not promise, all of them here, and the versions in which they are known.
 
 What a new version of Brian2 changes of them shows in ``tests/unit/test_brian2_private.py``, which has a test for each.
 """
