@@ -19,6 +19,7 @@ import neuromirror.backends.brian2
 from neuromirror.backends.brian2 import private, standalone
 from neuromirror.errors import RequestError, UnsupportedError
 
+pytestmark = pytest.mark.spiking
 SEED = "SEED_OF_A_TEST"
 
 

@@ -14,6 +14,7 @@ from neuromirror import cli, processes
 from neuromirror.backends.brian2 import standalone
 from neuromirror.errors import RequestError, RunError
 
+pytestmark = pytest.mark.spiking
 SHORT = ['schedule=[{mode="mirror", duration="100 ms"}]']
 ERROR = "joined.cpp:17:5: error: call of overloaded ‘resize(int, size_t&)’ is ambiguous" + " in a long line" * 60
 
