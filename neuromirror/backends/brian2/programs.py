@@ -178,6 +178,7 @@ def builder(options: Options) -> Iterator[Callable[[Sequence[Plan]], Program]]:
     RunError
         By that function, if Brian2 or the compiler refuses.
     """
+    global _open
     number = 0
     with alone(), tempfile.TemporaryDirectory(prefix="neuromirror-") as folder:
         check_device_is_free()
@@ -197,7 +198,10 @@ def builder(options: Options) -> Iterator[Callable[[Sequence[Plan]], Program]]:
             _open = _Open(directory, spiking)
             return Program(directory=directory, plan=plans[0], options=options)
 
-        yield build
+        try:
+            yield build
+        finally:
+            _open = None
 
 
 def values_of(spiking: SpikingNetwork) -> dict[str, np.ndarray]:
