@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import sys
 from types import MappingProxyType
 
 from neuromirror.errors import UnsupportedError
 
 INSTALL = MappingProxyType(
     {
-        "brian2": "pip install 'brian2>=2.9,<2.12'",
+        # Brian2 2.9, the last for Python 3.11, cannot be imported with numpy 2.4.
+        "brian2": "pip install 'brian2>=2.9,<2.12'" + (" 'numpy<2.4'" if sys.version_info < (3, 12) else ""),
         "numpy": "pip install numpy",
         "tensorboard": "pip install tensorboard",
         "torch": "pip install torch torchvision",

@@ -66,8 +66,8 @@ def test_runs_in_threads_are_those_that_they_are_alone(kinds: list[tuple[str, st
         assert all(np.array_equal(expected[name], found[name]) for name in expected)
 
 
-def test_seeds_and_resumed_runs_wait_for_each_other(tmp_path: Path) -> None:
-    """Other ways in than `nm.run`: several seeds, a sweep, and cells that Brian2 checks before a run."""
+def test_seeds_and_sweeps_wait_for_each_other(tmp_path: Path) -> None:
+    """Other ways in than `nm.run`. Going on with a run, and training in spikes, end where that does, in the backend."""
     circuit = nm.load("figure1", SHORT)
 
     def seeds(name: str) -> list[float]:

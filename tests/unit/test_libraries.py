@@ -106,6 +106,6 @@ def test_what_installs_a_library_is_what_the_package_requires() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     required = [*project["dependencies"], *project["optional-dependencies"]["torch"]]
     assert REQUIREMENT in required
-    assert INSTALL["brian2"] == f"pip install '{REQUIREMENT}'"
+    assert INSTALL["brian2"].startswith(f"pip install '{REQUIREMENT}'")
     assert all(any(text.startswith(library) for text in required) for library in INSTALL)
     assert not any("neuromirror" in text for text in INSTALL.values())
