@@ -209,6 +209,20 @@ def test_all_sources_of_a_program_are_joined(tmp_path: Path) -> None:
     assert "int main(" in joined
 
 
+def test_delays_have_the_name_that_a_program_takes_them_by(tmp_path: Path) -> None:
+    """Values of other names are passed over by a program: it would go on with the delays that it was built with."""
+    with private.standalone_device(tmp_path) as device:
+        network = network_of()
+        synapses = network["synapses"]
+        synapses.pre.delay = np.array([1.0, 2.0, 3.0]) * b2.ms
+        network.run(1 * b2.ms)
+        device.build(directory=str(tmp_path), compile=False, run=False, with_output=False)
+        (tmp_path / "joined.cpp").write_text(private.joined_source(tmp_path))
+        private.check_taken([private.delays_name(synapses), "cells.v", "synapses.w", "unused_table.values"], tmp_path)
+        with pytest.raises(UnsupportedError, match=r"does not take cells\.no_such, synapses\.delays\. Use --target"):
+            private.check_taken(["synapses.delays", "cells.no_such", "cells.v"], tmp_path)
+
+
 @pytest.mark.skipif(standalone.compiler() is None, reason="there is no C++ compiler")
 def test_a_joined_program_takes_its_seed_and_hands_over_its_rows(tmp_path: Path) -> None:
     written(tmp_path)

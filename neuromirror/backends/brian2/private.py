@@ -6,7 +6,7 @@ What a new version of Brian2 changes of them shows in ``tests/unit/test_brian2_p
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -182,6 +182,39 @@ def seeding_code(variable: str) -> str:
 def array_name(variable: Any) -> str:
     """Return the name by which a program's code knows the array of a variable."""
     return f"brian::{_brian2.get_device().get_array_name(variable, access_data=False)}"
+
+
+def delays_name(synapses: Any) -> str:
+    """Return the name by which a program takes the delays of synapses; Brian2 2.11 has another than those before."""
+    delays = synapses.pre.variables["delay"]
+    return f"{delays.owner.name}.{delays.name}"
+
+
+def check_taken(names: Iterable[str], directory: Path) -> None:
+    """Refuse a program that would pass over values that it is given, as Brian2's do where they do not know the name.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Of variables and tables, such as ``"cells.v"`` or ``"table.values"``; tables that no code uses are in none.
+    directory : Path
+        Where Brian2 has written the sources.
+
+    Raises
+    ------
+    UnsupportedError
+        With the names that it does not know.
+    """
+    source = (directory / "joined.cpp").read_text()
+    taken = set(re.findall(r'name == "([\w.]+)"', source))
+    table = ".values"
+    lost = {name for name in names if name not in taken and not name.endswith(table)}
+    lost |= {name for name in names if name.endswith(table) and name not in taken and name.replace(".", "_") in source}
+    if lost:
+        raise UnsupportedError(
+            f"Brian2 {VERSION}: a program of this version does not take {', '.join(sorted(lost))}. "
+            "Use --target numpy or cython."
+        )
 
 
 def rows_code(rows: str, out: str) -> str:

@@ -29,7 +29,7 @@ from neuromirror.backends.brian2.exclusive import alone, check_device_is_free, s
 from neuromirror.backends.brian2.harvest import Harvest, boundary_ticks
 from neuromirror.backends.brian2.layout import Layout
 from neuromirror.backends.brian2.network import SpikingNetwork
-from neuromirror.backends.brian2.private import seeding_code, standalone_device
+from neuromirror.backends.brian2.private import check_taken, delays_name, seeding_code, standalone_device
 from neuromirror.backends.brian2.runtime import errors_of_brian2, quieten, stop_if_interrupted
 from neuromirror.backends.brian2.stream import Stream, hand_over
 from neuromirror.backends.brian2.tables import table_values
@@ -195,6 +195,7 @@ def builder(options: Options) -> Iterator[Callable[[Sequence[Plan]], Program]]:
                 device.apply_run_args()  # before Brian2 sets up queues by the delays that it is given
                 spiking.network.run(spiking.duration, namespace={})
                 standalone.build(directory, running_s=running_s(plans))
+                check_taken(list(values_of(spiking)), directory)
             _open = _Open(directory, spiking)
             return Program(directory=directory, plan=plans[0], options=options)
 
@@ -215,5 +216,5 @@ def values_of(spiking: SpikingNetwork) -> dict[str, np.ndarray]:
         initially = weight_values(plan, name)
         values |= {f"{synapses.name}.{key}": array for key, array in initially.items() if key != "twin"}
     if spiking.axons is not None:
-        values[f"{spiking.axons.name}.delay"] = np.array([row.delay_s for row in spiking.axon_rows()])
+        values[delays_name(spiking.axons)] = np.array([row.delay_s for row in spiking.axon_rows()])
     return values
