@@ -18,7 +18,9 @@ import neuromirror as nm
 from experiments.bounds import Line
 from experiments.section import section, stated
 from neuromirror.backends.brian2 import equations, standalone
+from neuromirror.backends.brian2.exclusive import alone
 from neuromirror.backends.brian2.network import SpikingNetwork
+from neuromirror.backends.brian2.private import seeding_code, standalone_device
 from neuromirror.plan import make_plan
 
 CELLS = 500
@@ -73,18 +75,12 @@ def lines(*, rounds: int, length: str = "20 s", cells: int = CELLS) -> Iterator[
 def build(circuit: nm.Circuit, directory: Path, *, running_s: float = 1e3, count_clipping: bool = True) -> None:
     """Build the standalone program of a circuit, optimised for runs of that many seconds."""
     plan = make_plan(circuit, 0, "brian2")
-    b2.set_device("cpp_standalone", build_on_run=False)
-    try:
-        b2.device.reinit()
-        b2.device.activate(build_on_run=False)
-        b2.device.insert_code("before_network_run", standalone.SEED_CODE)
+    with alone(), standalone_device(directory) as device:
+        device.insert_code("before_network_run", seeding_code(standalone.SEED_VARIABLE))
         with contextlib.nullcontext() if count_clipping else _without_counters():
             spiking = SpikingNetwork(plan, 2)
             spiking.network.run(plan.phases[-1].stop_s * b2.second, namespace={})
         standalone.build(directory, running_s=running_s)
-    finally:
-        b2.device.reinit()
-        b2.set_device("runtime")
 
 
 def timed(programs: Mapping[str, Path], rounds: int) -> dict[str, list[float]]:

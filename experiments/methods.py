@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import math
 import multiprocessing
-import os
 import shutil
 import sys
 import tempfile
@@ -26,6 +25,7 @@ from experiments.tuning import tuned
 from neuromirror import figures
 from neuromirror.circuit.load import shipped
 from neuromirror.circuit.protocol import Training
+from neuromirror.processes import cores
 from neuromirror.training.rates import peak_rate
 
 METHODS = ("bp", "wm", "kp", "ss", "fa")
@@ -243,7 +243,7 @@ def results(chosen: argparse.Namespace, circuit: str, methods: Sequence[str], si
     """Choose the rate of each method, and run every seed of it; print how far it is to standard error."""
     size = SIZES[chosen.size] if size is None else size
     seeds = chosen.seeds or size.seeds
-    threads = max(1, (os.cpu_count() or 1) // chosen.jobs)
+    threads = max(1, cores() // chosen.jobs)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) if chosen.out is None else chosen.out
 

@@ -78,6 +78,10 @@ __all__ = [
 def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module 'neuromirror' has no attribute '{name}'")
+    if _HOMES[name].startswith("neuromirror.training"):
+        from neuromirror.libraries import need
+
+        need("torch", f"neuromirror.{name}")
     return getattr(importlib.import_module(_HOMES[name]), name)
 
 

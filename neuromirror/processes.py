@@ -36,6 +36,11 @@ class Place:
         return self.rank == 0
 
 
+def cores() -> int:
+    """Return how many cores of the processor this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def place() -> Place:
     """Return the place of this process.
 

@@ -18,6 +18,7 @@ from neuromirror.circuit.capabilities import DEFAULT_BACKEND, capabilities
 from neuromirror.circuit.circuit import Circuit
 from neuromirror.circuit.load import load
 from neuromirror.errors import RequestError
+from neuromirror.libraries import need
 from neuromirror.plan import Plan, make_plan
 from neuromirror.record.manifest import Manifest, PhaseEntry
 from neuromirror.record.store import RunWriter, check_free, is_free
@@ -269,7 +270,10 @@ def _command_line() -> str:
 
 def versions_of(backend: str, *more: str) -> dict[str, str]:
     """Return the versions of all that the numbers of a backend depend on, by name, and those of more modules."""
-    modules = {name: importlib.import_module(name) for name in ("numpy", capabilities(backend).needs, *more)}
+    libraries = ("numpy", capabilities(backend).needs, *more)
+    for library in libraries:
+        need(library, "the record of a run")
+    modules = {name: importlib.import_module(name) for name in libraries}
     return {
         "python": ".".join(map(str, sys.version_info[:3])),
         "neuromirror": __version__,

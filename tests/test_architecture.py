@@ -97,6 +97,19 @@ def test_a_simulator_is_imported_at_home_only(library: str, homes: tuple[str, ..
     assert all(module.startswith(homes) for module in importers(library))
 
 
+PRIVATE = re.compile(
+    r"\bbrian2\.(core|devices|monitors|synapses|codegen|memory)\.|\bb2\.(\w+\.)*_[a-z]|brian::|_full_state|_globally_|"
+    r"\brandn?_buffer|set_device\(.cpp|\bnetwork\.t_\b"
+)
+"""Parts of Brian2 that its reference does not promise, as they are written."""
+
+
+def test_private_parts_of_brian2_stand_in_one_module() -> None:
+    places = [*(PACKAGE / "backends" / "brian2").glob("*.py"), *(ROOT / "experiments").glob("*.py")]
+    uses = {path.name for path in places if PRIVATE.search(re.sub(r"neuromirror[\w.]*", "", path.read_text("utf-8")))}
+    assert uses == {"private.py"}
+
+
 def test_the_search_finds_what_imports_the_simulators() -> None:
     assert importers("brian2")
     assert importers("torch")

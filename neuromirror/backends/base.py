@@ -199,7 +199,7 @@ def load_backend(name: str) -> Backend:
     Raises
     ------
     UnsupportedError
-        If what it is built on is not installed.
+        If what it is built on is not installed, cannot be imported, or is of a version that is not known.
     """
     known = capabilities(name)
     if not known.installed:

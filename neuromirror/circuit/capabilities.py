@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -13,6 +12,7 @@ from neuromirror.circuit.rules import drive_of
 from neuromirror.circuit.spiking import spiking_problems
 from neuromirror.circuit.timeless import timeless_problems
 from neuromirror.errors import Problem, RequestError, suggestion
+from neuromirror.libraries import INSTALL, is_installed
 from neuromirror.rules.expression import ExpressionError
 
 
@@ -28,8 +28,6 @@ class Capabilities:
         One line for ``neuromirror backends``.
     needs : str
         The Python module it is built on.
-    install : str
-        How to get that module.
     spiking : bool
         Whether cells are spiking neurons; else rates.
     codes, activations, noise_laws, connectors, transports, norms, updaters, normalisations, cells : frozenset of str
@@ -41,7 +39,6 @@ class Capabilities:
     name: str
     about: str
     needs: str
-    install: str
     spiking: bool
     codes: frozenset[str]
     activations: frozenset[str]
@@ -56,8 +53,13 @@ class Capabilities:
 
     @property
     def installed(self) -> bool:
-        """Whether the module it needs can be imported here."""
-        return importlib.util.find_spec(self.needs) is not None
+        """Whether the module it needs is here."""
+        return is_installed(self.needs)
+
+    @property
+    def install(self) -> str:
+        """How to get that module."""
+        return INSTALL[self.needs]
 
 
 _RATE = {
@@ -77,7 +79,6 @@ BACKENDS: MappingProxyType[str, Capabilities] = MappingProxyType(
             name="brian2",
             about="spiking leaky integrate-and-fire cells",
             needs="brian2",
-            install="pip install neuromirror",
             spiking=True,
             codes=frozenset({"baseline", "push_pull"}),
             activations=frozenset({"relu", "linear", "tanh", "rectified_tanh", "expr"}),
@@ -91,21 +92,18 @@ BACKENDS: MappingProxyType[str, Capabilities] = MappingProxyType(
             name="brian2-rate",
             about="rates as Brian2 equations, one time step an example, for checks",
             needs="brian2",
-            install="pip install neuromirror",
             **_RATE,
         ),
         "reference": Capabilities(
             name="reference",
             about="rates in NumPy, one synapse at a time: the oracle of the others",
             needs="numpy",
-            install="pip install neuromirror",
             **_RATE,
         ),
         "torch": Capabilities(
             name="torch",
             about="rates, vectorised (float32 or float64)",
             needs="torch",
-            install="pip install 'neuromirror[torch]'",
             separable_only=True,
             **_RATE,
         ),
@@ -119,7 +117,6 @@ TRAINING = Capabilities(
     name="torch",
     about="networks of torch that learn from images",
     needs="torch",
-    install="pip install 'neuromirror[torch]'",
     spiking=False,
     codes=frozenset({"zero_mean"}),
     activations=frozenset({"relu", "linear", "tanh", "rectified_tanh"}),

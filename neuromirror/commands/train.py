@@ -15,6 +15,7 @@ from neuromirror.circuit.capabilities import TRAINING
 from neuromirror.circuit.circuit import Circuit
 from neuromirror.circuit.load import load
 from neuromirror.errors import RequestError, UnsupportedError
+from neuromirror.libraries import need
 from neuromirror.processes import place
 from neuromirror.progress import ProgressBar
 from neuromirror.training.settings import Settings
@@ -216,8 +217,8 @@ def _check(request: Request) -> None:
         raise RequestError("--or-resume: which run? Add --out DIR.")
     if request.backend != SPIKING and request.target != "auto" and request.resume is None:
         raise RequestError(f"--target {request.target}: a target of {SPIKING}. For torch use --device.")
-    if not TRAINING.installed:
-        raise UnsupportedError(f"training needs torch, which is not installed: {TRAINING.install}")
+    for library in ("torch", "torchvision"):
+        need(library, "training")
     if request.evaluate and request.resume is None:
         raise RequestError("--evaluate: of which run? Add --resume DIR, the directory of one.")
     if request.resume is None and request.circuit is None:

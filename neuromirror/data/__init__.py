@@ -5,10 +5,14 @@ order and augmentation depend on seed, epoch and index alone, so that a run that
 with another number of workers, sees the same batches bit by bit.
 """
 
-from neuromirror.data.augment import AUGMENTATIONS, augmented
-from neuromirror.data.batches import Batches
-from neuromirror.data.images import Images
-from neuromirror.data.load import Data, load_data
-from neuromirror.data.order import order
+from neuromirror.libraries import need
+
+need("torch", __name__)
+
+from neuromirror.data.augment import AUGMENTATIONS, augmented  # noqa: E402
+from neuromirror.data.batches import Batches  # noqa: E402
+from neuromirror.data.images import Images  # noqa: E402
+from neuromirror.data.load import Data, load_data  # noqa: E402
+from neuromirror.data.order import order  # noqa: E402
 
 __all__ = ["AUGMENTATIONS", "Batches", "Data", "Images", "augmented", "load_data", "order"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import re
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -72,10 +73,16 @@ _RC: dict[str, Any] = {
 }
 
 
+_drawing = threading.RLock()
+
+
 @contextlib.contextmanager
 def context() -> Iterator[None]:
-    """Set the style for as long as the context lasts, whatever the user's own settings."""
-    with matplotlib.rc_context(cast(Any, _RC)):
+    """Set the style for as long as the context lasts, whatever the user's own settings.
+
+    matplotlib's settings are those of the whole process, so that one thread draws at a time.
+    """
+    with _drawing, matplotlib.rc_context(cast(Any, _RC)):
         yield
 
 

@@ -106,7 +106,8 @@ def perform_all(
     progress : callable
         Takes the number of a task and the simulated time done of it, in seconds.
     """
-    if jobs == 1:
+    jobs = min(jobs, len(tasks))
+    if jobs <= 1:
         for number, task in enumerate(tasks):
             yield number, perform(task, lambda done_s, k=number: progress(k, done_s))
         return

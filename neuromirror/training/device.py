@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-
 import torch
 
 from neuromirror.errors import RequestError
-from neuromirror.processes import place
+from neuromirror.processes import cores, place
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 """By the names that settings have."""
@@ -45,5 +43,4 @@ def workers_of(wanted: int | None, device: torch.device) -> int:
         return wanted
     if device.type != "cuda":
         return 0
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(MOST_WORKERS, cores // (2 * max(1, place().local_size))))
+    return max(1, min(MOST_WORKERS, cores() // (2 * max(1, place().local_size))))

@@ -9,6 +9,7 @@ from typing import Annotated, Any, get_args, get_type_hints
 from cyclopts import Parameter
 
 from neuromirror.errors import RequestError
+from neuromirror.libraries import need
 from neuromirror.options import Whole
 
 DTYPES = ("float32", "float64")
@@ -90,6 +91,8 @@ class Settings:
                 raise RequestError(f"--{name.replace('_', '-')} {getattr(self, name)!r}: expected {said(kind)}.")
         if self.dtype not in DTYPES:
             raise RequestError(f"--dtype {self.dtype}: expected {' or '.join(DTYPES)}.")
+        if self.tensorboard:
+            need("tensorboard", "--tensorboard")
         if self.bf16 and self.dtype == "float64":
             raise RequestError("--bf16: weights are float32 there, not float64. Leave one of the two out.")
         if self.delta_images == 1:

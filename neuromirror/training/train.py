@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from neuromirror.backends.torch.determinism import deterministic
 from neuromirror.backends.torch.ranks import Ranks, joined
 from neuromirror.begun import check_incomplete
 from neuromirror.circuit.circuit import Circuit
@@ -265,17 +265,6 @@ def plan_line(trainer: Trainer, prepared: Prepared, settings: Settings) -> str:
         f"{threads} thread{'' if threads == 1 else 's'}), "
         f"seed {trainer.network.plan.seed}"
     )
-
-
-@contextmanager
-def deterministic() -> Iterator[None]:
-    """Let torch use only algorithms that give the same numbers again, where it has some."""
-    held, warned = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-    torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_available())
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(held, warn_only=warned)
 
 
 def _opened(folder: Path, figures: bool, ranks: Ranks) -> Run:

@@ -13,8 +13,9 @@ import numpy as np
 from neuromirror.backends.base import Keeper, Recorder
 from neuromirror.backends.brian2.harvest import Harvest, boundary_ticks
 from neuromirror.backends.brian2.network import BIASES, SpikingNetwork
+from neuromirror.backends.brian2.private import drop_numbers_drawn_ahead, forget_run
 from neuromirror.backends.brian2.runtime import stop_if_interrupted
-from neuromirror.backends.brian2.state import drop_numbers_drawn_ahead, restore, state_of
+from neuromirror.backends.brian2.state import restore, state_of
 from neuromirror.interrupts import Interrupts
 from neuromirror.plan import Plan
 
@@ -60,8 +61,7 @@ class RunHere:
                 self._take(self.spiking.grid.ticks)
             self.interrupts.check()
         finally:
-            # Brian2 leaves it set after an error, and then takes Ctrl-C for its own.
-            b2.Network._globally_running = False
+            forget_run()
 
     def _at_boundary(self) -> None:
         drop_numbers_drawn_ahead()

@@ -8,6 +8,7 @@ from typing import Any
 
 import brian2 as b2
 
+from neuromirror.backends.brian2.exclusive import alone
 from neuromirror.backends.brian2.own_cells import DRIVE, statements
 from neuromirror.backends.brian2.quantities import quantity
 from neuromirror.backends.brian2.runtime import quieten, use_runtime
@@ -23,7 +24,9 @@ def check_own_cells(plan: Plan) -> None:
     problems, described = [], plan.description
     for name in sorted({population.cell for population in described.populations.values()}):
         if described.cells[name].model == "custom":
-            for where, message in _faults(described.cells[name]):
+            with alone():
+                faults = _faults(described.cells[name])
+            for where, message in faults:
                 path = ("cells", name, *where)
                 file, line = plan.circuit.place(path)
                 problems.append(

@@ -18,18 +18,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import brian2 as b2
 import numpy as np
-from brian2.devices.cpp_standalone.device import CPPStandaloneDevice
 
 from neuromirror import seeds
 from neuromirror.backends.base import Options, Recorder
 from neuromirror.backends.brian2 import standalone
 from neuromirror.backends.brian2.cells import cell_values
 from neuromirror.backends.brian2.costs import running_s
+from neuromirror.backends.brian2.exclusive import alone, check_device_is_free, simulating
 from neuromirror.backends.brian2.harvest import Harvest, boundary_ticks
 from neuromirror.backends.brian2.layout import Layout
 from neuromirror.backends.brian2.network import SpikingNetwork
+from neuromirror.backends.brian2.private import check_taken, delays_name, seeding_code, standalone_device
 from neuromirror.backends.brian2.runtime import errors_of_brian2, quieten, stop_if_interrupted
 from neuromirror.backends.brian2.stream import Stream, hand_over
 from neuromirror.backends.brian2.tables import table_values
@@ -124,26 +124,27 @@ class Program:
 
     def run(self, plan: Plan, recorder: Recorder) -> None:
         """Run a plan of the same key, in the process that built the program or in any other, several at a time."""
-        built = _opened(self)
-        spiking = built.spiking.seen_as(plan)
-        results = Path(tempfile.mkdtemp(prefix="results_", dir=self.directory))
-        stream = Stream(results, spiking, Harvest(spiking, plan, recorder))
-        try:
+        with simulating():
+            built = _opened(self)
+            spiking = built.spiking.seen_as(plan)
+            results = Path(tempfile.mkdtemp(prefix="results_", dir=self.directory))
+            stream = Stream(results, spiking, Harvest(spiking, plan, recorder))
             given = {
                 name: values
                 for name, values in values_of(spiking).items()
                 if not np.array_equal(values, built.values[name], equal_nan=True)
             }
             seed = seeds.integer(plan.seed, "brian2")
-            standalone.execute(given, results=results, seed=seed, watch=stream.poll)
-        finally:
-            shutil.rmtree(results, ignore_errors=True)
-        stop_if_interrupted()
+            try:
+                standalone.execute(given, program=self.directory, results=results, seed=seed, watch=stream.poll)
+            finally:
+                shutil.rmtree(results, ignore_errors=True)
+            stop_if_interrupted()
 
 
 @dataclass
 class _Open:
-    """The program whose objects Brian2's one device holds, and its values."""
+    """The Brian2 objects of a program, without its code, and their values."""
 
     directory: Path
     spiking: SpikingNetwork
@@ -154,39 +155,18 @@ class _Open:
 
 
 _open: _Open | None = None
+"""The program that this process built or ran last."""
 
 
 def _opened(program: Program) -> _Open:
     """Return a program's Brian2 objects; in a process that has not built it they are made anew, without its code."""
-    if _open is None or _open.directory != program.directory or not _is_standalone():
+    global _open
+    if _open is None or _open.directory != program.directory:
         quieten()
-        return _new(program.directory, program.plan, program.options)
+        with standalone_device(program.directory):
+            spiking = SpikingNetwork(program.plan, program.options.points, program.options.population)
+            _open = _Open(program.directory, spiking)
     return _open
-
-
-def _new(directory: Path, plan: Plan, options: Options) -> _Open:
-    """Give Brian2's device the objects of a plan, and nothing else."""
-    global _open
-    _close()
-    b2.set_device("cpp_standalone", build_on_run=False)
-    b2.device.reinit()
-    b2.device.activate(build_on_run=False)
-    device: Any = b2.get_device()
-    device.project_dir = str(directory)
-    _open = _Open(directory, SpikingNetwork(plan, options.points, options.population))
-    return _open
-
-
-def _close() -> None:
-    global _open
-    if _open is not None and _is_standalone():
-        b2.device.reinit()
-        b2.set_device("runtime")
-    _open = None
-
-
-def _is_standalone() -> bool:
-    return isinstance(b2.get_device(), CPPStandaloneDevice)
 
 
 @contextmanager
@@ -198,26 +178,31 @@ def builder(options: Options) -> Iterator[Callable[[Sequence[Plan]], Program]]:
     RunError
         By that function, if Brian2 or the compiler refuses.
     """
+    global _open
     number = 0
-    with tempfile.TemporaryDirectory(prefix="neuromirror-") as folder:
+    with alone(), tempfile.TemporaryDirectory(prefix="neuromirror-") as folder:
+        check_device_is_free()
 
         def build(plans: Sequence[Plan]) -> Program:
             nonlocal number
+            global _open
             directory, number = Path(folder) / f"program_{number}", number + 1
             quieten()
-            with errors_of_brian2():
-                spiking = _new(directory, plans[0], options).spiking
-                b2.device.insert_code("before_network_run", standalone.SEED_CODE)
+            with errors_of_brian2(), standalone_device(directory) as device:
+                spiking = SpikingNetwork(plans[0], options.points, options.population)
+                device.insert_code("before_network_run", seeding_code(standalone.SEED_VARIABLE))
                 hand_over(spiking, boundary_ticks(spiking.layout, spiking.snapshot_ticks))
-                b2.device.apply_run_args()  # before Brian2 sets up queues by the delays that it is given
+                device.apply_run_args()  # before Brian2 sets up queues by the delays that it is given
                 spiking.network.run(spiking.duration, namespace={})
                 standalone.build(directory, running_s=running_s(plans))
+                check_taken(list(values_of(spiking)), directory)
+            _open = _Open(directory, spiking)
             return Program(directory=directory, plan=plans[0], options=options)
 
         try:
             yield build
         finally:
-            _close()
+            _open = None
 
 
 def values_of(spiking: SpikingNetwork) -> dict[str, np.ndarray]:
@@ -231,5 +216,5 @@ def values_of(spiking: SpikingNetwork) -> dict[str, np.ndarray]:
         initially = weight_values(plan, name)
         values |= {f"{synapses.name}.{key}": array for key, array in initially.items() if key != "twin"}
     if spiking.axons is not None:
-        values[f"{spiking.axons.name}.delay"] = np.array([row.delay_s for row in spiking.axon_rows()])
+        values[delays_name(spiking.axons)] = np.array([row.delay_s for row in spiking.axon_rows()])
     return values

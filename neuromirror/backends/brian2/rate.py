@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from neuromirror.backends.base import Options, Recorder
+from neuromirror.backends.brian2.exclusive import simulating
 from neuromirror.backends.brian2.rate_network import SEE, SETTLE, RateNetwork, add_up, update
 from neuromirror.backends.brian2.runtime import errors_of_brian2, quieten, use_runtime
 from neuromirror.backends.rate import run_rates
@@ -137,7 +138,7 @@ class _Brian2Rate:
         return target
 
     def run(self, plans: list[Plan], recorders: list[Recorder], options: Options) -> None:
-        with errors_of_brian2():
+        with simulating(), errors_of_brian2():
             for plan, recorder in zip(plans, recorders, strict=True):
                 run_rates(plan, Brian2RateEngine(plan), recorder, points=options.points)
 

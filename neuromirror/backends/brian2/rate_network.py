@@ -139,11 +139,14 @@ class RateNetwork:
         network = b2.Network(*self.cells.values(), *self.weights.values(), *self._axons)
         network.schedule = [*network.schedule, *slots]
         # Each run begins with a collection of garbage, which among all that is imported takes longer than the rest.
-        gc.freeze()
+        frozen_by_others = gc.get_freeze_count() > 0  # which could not be told apart afterwards
+        if not frozen_by_others:
+            gc.freeze()
         try:
             network.run(0 * b2.second, namespace={})
         finally:
-            gc.unfreeze()
+            if not frozen_by_others:
+                gc.unfreeze()
         stop_if_interrupted()
         return {slot: [part for part in network.sorted_objects if part.when == slot] for slot in slots}
 

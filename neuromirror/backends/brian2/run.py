@@ -10,11 +10,13 @@ import brian2 as b2
 from neuromirror import seeds
 from neuromirror.backends.base import COMPILED, Options, Recorder
 from neuromirror.backends.brian2.costs import costs_s
+from neuromirror.backends.brian2.exclusive import simulating
 from neuromirror.backends.brian2.here import RunHere
 from neuromirror.backends.brian2.network import SpikingNetwork
 from neuromirror.backends.brian2.own_checks import check_own_cells
 from neuromirror.backends.brian2.programs import Program, builder, program_key
 from neuromirror.backends.brian2.runtime import errors_of_brian2, quieten, use_runtime
+from neuromirror.backends.brian2.standalone import compiler
 from neuromirror.errors import RequestError
 from neuromirror.plan import Plan
 
@@ -37,6 +39,11 @@ class _Brian2:
         if options.target != "auto":
             if options.target not in TARGETS:
                 raise RequestError(f"--target {options.target}: brian2 has {', '.join(TARGETS)} and auto.")
+            if options.target != "numpy" and compiler() is None:
+                raise RequestError(
+                    f"--target {options.target}: there is no C++ compiler here, neither g++ nor clang++ nor one that "
+                    "CXX names. Install one, or use --target numpy."
+                )
             return options.target
         found_s = costs_s(plans, builds=self._builds(plans, options), jobs=jobs)
         return min(found_s, key=lambda target: found_s[target])
@@ -56,7 +63,6 @@ class _Brian2:
 
     def run(self, plans: list[Plan], recorders: list[Recorder], options: Options) -> None:
         """Run plans that differ in their seed only; a standalone program is built once for all of them."""
-        quieten()
         target = self.target(plans, options)
         if target == COMPILED:
             with self.builder(options) as build:
@@ -64,7 +70,8 @@ class _Brian2:
                 for plan, recorder in zip(plans, recorders, strict=True):
                     program.run(plan, recorder)
             return
-        with errors_of_brian2():
+        with simulating(), errors_of_brian2():
+            quieten()
             _run_here(plans, recorders, options, target)
 
     def key(self, plan: Plan, options: Options) -> str:

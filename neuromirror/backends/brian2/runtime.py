@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import brian2 as b2
-from brian2.core.base import BrianObjectException
 
+from neuromirror.backends.brian2.private import BrianObjectException, take_interrupt
 from neuromirror.errors import RunError
 
 
@@ -19,15 +19,13 @@ def use_runtime(target: str) -> None:
 
 
 def quieten() -> None:
-    """Leave Brian2's own messages to the log file: warnings that matter are ours."""
-    b2.BrianLogger.suppress_name("method_choice")
+    """Have Brian2 say nothing but errors: warnings that matter are ours."""
     logging.getLogger("brian2").setLevel(logging.ERROR)
 
 
 def stop_if_interrupted() -> None:
     """Raise what Brian2 swallows: it answers Ctrl-C by ending the simulation early, as if that were all."""
-    if b2.Network._globally_stopped:
-        b2.Network._globally_stopped = False
+    if take_interrupt():
         raise KeyboardInterrupt
 
 

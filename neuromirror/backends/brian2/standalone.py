@@ -7,7 +7,6 @@ the same headers; joined in one file a small circuit's program compiles in a sev
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import shutil
 import subprocess
@@ -18,28 +17,27 @@ from pathlib import Path
 import brian2 as b2
 import numpy as np
 
+from neuromirror.backends.brian2.exclusive import reporting
+from neuromirror.backends.brian2.private import joined_source
 from neuromirror.errors import RunError
+from neuromirror.processes import cores
 
 SEED_VARIABLE = "NEUROMIRROR_STANDALONE_SEED"
-SEED_CODE = f"""
-for (auto &generator : brian::_random_generators) generator.seed(std::stoul(std::getenv("{SEED_VARIABLE}")));
-"""
-"""Takes the seed at run time, so that one program serves all seeds."""
+"""By which a program is told its seed."""
 
 WATCH_S = 0.5
 """How often a program is listened to, in seconds."""
 
 _FLAGS = ["-ffp-contract=off", "-I."]
 """Without contraction and without -ffast-math, every level of optimisation gives the same numbers."""
-_INCLUDE = re.compile(r'^\s*#include\s*[<"][^>"]+[>"].*$', re.MULTILINE)
-_FUNCTION = re.compile(r"^void (\w+)\(\)", re.MULTILINE)
 
 
 def compiler() -> str | None:
     """Return the C++ compiler's command, or None where there is none: ``$CXX``, g++ or clang++."""
     for name in (os.environ.get("CXX", ""), "g++", "c++", "clang++"):
-        if name and (path := shutil.which(shlex.split(name)[0])):
-            return " ".join([path, *shlex.split(name)[1:]])
+        words = shlex.split(name)
+        if words and (path := shutil.which(words[0])):
+            return shlex.join([path, *words[1:]])
     return None
 
 
@@ -56,68 +54,80 @@ def build(directory: Path, *, running_s: float) -> None:
     Raises
     ------
     RunError
-        If the program does not compile, either joined or Brian2's own way.
+        If the program does not compile, either joined or source by source.
     """
     b2.device.build(directory=str(directory), compile=False, run=False, with_output=False)
     (directory / "joined.cpp").write_text(joined_source(directory))
-    level = "-O0" if running_s < 0.5 else "-O1" if running_s < 20 else "-O3"
-    command = [*shlex.split(compiler() or "c++"), "-w", "-std=c++11", level, *_FLAGS, "joined.cpp", "-o", "main"]
-    done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
-    if done.returncode:
-        _build_apart(directory, done.stderr)
+    command = compiler() or "c++"
+    flags = ["-w", "-std=c++11", "-O0" if running_s < 0.5 else "-O1" if running_s < 20 else "-O3", *_FLAGS]
+    errors = _errors_of([*shlex.split(command), *flags, "joined.cpp", "-o", "main"], directory)
+    if errors is None:
+        return
+    # What does not compile joined may do so apart, as Brian2 compiles it; with our flags, for the same numbers.
+    make = ["make", f"-j{cores()}", f"CXX={command}", f"OPTIMISATIONS={shlex.join(flags)}"]
+    if shutil.which("make") and (errors := _errors_of(make, directory)) is None:
+        return
+    raise RunError(
+        f"the standalone program does not compile with {command} and Brian2 {b2.__version__}: {first_error(errors)}\n"
+        "  Use --target numpy or cython, which need no such program."
+    )
 
 
-def joined_source(directory: Path) -> str:
-    """Return all sources of a program in one: helpers of the code objects keep apart in namespaces of their own."""
-    includes: dict[str, None] = {}
-    parts = []
-    objects = sorted((directory / "code_objects").glob("*.cpp"))
-    others = [directory / f"{name}.cpp" for name in ("synapses_classes", "network", "objects", "run", "main")]
-    for index, path in enumerate([*objects, *others]):
-        text = path.read_text()
-        includes |= dict.fromkeys(line.strip() for line in _INCLUDE.findall(text))
-        text = _INCLUDE.sub("", text)
-        if path in objects:
-            forwards = "".join(f"void {name}() {{ unit_{index}::{name}(); }}\n" for name in _FUNCTION.findall(text))
-            text = f"namespace unit_{index} {{\n{text}\n}}\n{forwards}"
-        parts.append(text)
-    return "\n".join([*includes, *parts])
+def _errors_of(command: list[str], directory: Path) -> str | None:
+    """Run a command; return what it says of errors where it fails, and None where it does not."""
+    ended = subprocess.run(command, cwd=directory, capture_output=True, text=True, errors="replace", check=False)
+    return (ended.stderr or ended.stdout or f"exit code {ended.returncode}") if ended.returncode else None
 
 
-def _build_apart(directory: Path, said: str) -> None:
-    jobs = f"-j{os.cpu_count() or 1}"
-    done = subprocess.run(["make", jobs], cwd=directory, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RunError(
-            f"the standalone program does not compile; the compiler said: {(done.stderr or said).strip()[-500:]}\n"
-            "  Use --target numpy, or point CXX at a C++ compiler."
-        )
+def first_error(errors: str) -> str:
+    """Return the line with which a compiler begins to say what is wrong; else the last that is not empty."""
+    lines = [line.strip() for line in errors.splitlines() if line.strip()]
+    return next((line for line in lines if "error:" in line), lines[-1] if lines else "it says nothing")
 
 
-def execute(values: Mapping[str, np.ndarray], *, results: Path, seed: int, watch: Callable[[], None]) -> None:
-    """Run a program with values and a seed of its own.
+def execute(
+    values: Mapping[str, np.ndarray], *, program: Path, results: Path, seed: int, watch: Callable[[], None]
+) -> None:
+    """Run a program with values and a seed of its own, in a process of its own.
 
     Parameters
     ----------
     values : mapping of str to array
         Of variables and tables, by the names that the program knows them by, such as ``"cells.v"``.
+    program : Path
+        Directory of the program.
     results : Path
-        Directory for the results, in that where the program was built; values are written there too.
+        Directory for the results; values are written there too.
     seed : int
         Of the program's random numbers.
     watch : callable
         Looks at what the program has written: now and then while it runs, in a thread of its own, and once at its end.
         What it raises is raised when the program has ended.
+
+    Raises
+    ------
+    RunError
+        If the program fails.
     """
-    os.environ[SEED_VARIABLE] = str(seed)
+    arguments = [f"{name}={_argument(array, results / f'given_{k}')}" for k, (name, array) in enumerate(values.items())]
     watcher = _Watcher(watch)
-    given = [f"{name}={_argument(array, results / f'given_{k}')}" for k, (name, array) in enumerate(values.items())]
     watcher.start()
     try:
-        b2.device.run(str(results.parent), results_directory=results.name, with_output=False, run_args=given)
+        ended = subprocess.run(
+            [str(program.absolute() / "main"), "--results_dir", f"{results.absolute()}/", *arguments],
+            cwd=program,
+            env={**os.environ, SEED_VARIABLE: str(seed)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            check=False,
+        )
     finally:
-        del os.environ[SEED_VARIABLE]
         watcher.end()
+    if ended.returncode:
+        lines = ended.stdout.strip().splitlines() or ["It said nothing."]
+        raise RunError(f"the standalone program ended with exit code {ended.returncode}. {lines[-1]}")
 
 
 def _argument(array: np.ndarray, file: Path) -> str:
@@ -137,12 +147,13 @@ class _Watcher(threading.Thread):
         self._error: BaseException | None = None
 
     def run(self) -> None:
-        while not self._ended.wait(WATCH_S):
-            try:
-                self._watch()
-            except BaseException as error:
-                self._error = error
-                return
+        with reporting():
+            while not self._ended.wait(WATCH_S):
+                try:
+                    self._watch()
+                except BaseException as error:
+                    self._error = error
+                    return
 
     def end(self) -> None:
         """Call it for the last time, or raise what it has raised."""

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from neuromirror.backends.brian2.harvest import Harvest
 from neuromirror.backends.brian2.network import BIASES, SNAPSHOT, SpikingNetwork
+from neuromirror.backends.brian2.private import RESULTS_FOLDER, array_name, rows_code
 from neuromirror.plan import FloatArray
 
 _BOUNDARY, _SPIKES, _CLIPPED = 0, 1, 2
@@ -34,17 +35,17 @@ double %(name)s(double tick) {
     static int number = 0;
     if (!out.is_open() || out.tellp() > %(file_bytes)d) {
         if (out.is_open()) out.close();
-        out.open(brian::results_dir + "stream-" + std::to_string(number++) + ".bin", std::ios::binary);
+        out.open(%(folder)s + "stream-" + std::to_string(number++) + ".bin", std::ios::binary);
     }
     {
-        auto& t = brian::%(spikes_t)s;
-        auto& i = brian::%(spikes_i)s;
+        auto& t = %(spikes_t)s;
+        auto& i = %(spikes_i)s;
         chunk_of_%(name)s(out, %(spikes)d, t.size(), 0);
         out.write((const char*) t.data(), t.size()*sizeof(double));
         out.write((const char*) i.data(), i.size()*sizeof(int32_t));
         t.clear();
         i.clear();
-        brian::%(spikes_N)s[0] = 0;
+        %(spikes_N)s[0] = 0;
     }
 %(rows)s
     chunk_of_%(name)s(out, %(boundary)d, (int64_t) tick, 0);
@@ -55,12 +56,11 @@ double %(name)s(double tick) {
 
 _ROWS = """
     {
-        auto& rows = brian::%(values)s;
+        auto& rows = %(values)s;
         chunk_of_%(name)s(out, %(kind)d, rows.n, rows.m);
-        for (int k = 0; k < rows.n; k++) out.write((const char*) rows(k).data(), rows.m*sizeof(double));
-        rows.resize(0, rows.m);
-        brian::%(t)s.clear();
-        brian::%(N)s[0] = 0;
+        %(write)s
+        %(t)s.clear();
+        %(N)s[0] = 0;
     }
 """
 
@@ -69,16 +69,14 @@ _NAME = "hand_over"
 
 def hand_over(spiking: SpikingNetwork, ticks: int) -> None:
     """Have a network's program write what it holds to a file at boundaries, so many ticks apart."""
-    array_name: Any = b2.device.get_array_name
-    rows = ""
+    rows, write = "", rows_code("rows", "out")
     for k, (monitor, variable) in enumerate(_recorded(spiking).values()):
-        values, t, N = (array_name(monitor.variables[name], access_data=False) for name in (variable, "t", "N"))
-        rows += _ROWS % {"values": values, "t": t, "N": N, "kind": _CLIPPED + k, "name": _NAME}
-    spikes_t, spikes_i, spikes_N = (
-        array_name(spiking.spikes.variables[name], access_data=False) for name in ("t", "i", "N")
-    )
+        values, t, N = (array_name(monitor.variables[name]) for name in (variable, "t", "N"))
+        rows += _ROWS % {"values": values, "t": t, "N": N, "kind": _CLIPPED + k, "name": _NAME, "write": write}
+    spikes_t, spikes_i, spikes_N = (array_name(spiking.spikes.variables[name]) for name in ("t", "i", "N"))
     code = _CODE % {
         "name": _NAME,
+        "folder": RESULTS_FOLDER,
         "rows": rows,
         "spikes_t": spikes_t,
         "spikes_i": spikes_i,

@@ -12,6 +12,7 @@ from neuromirror.backends.base import Options, Recorder
 from neuromirror.backends.rate import run_rates
 from neuromirror.backends.settle import arriving, deviation_arriving, settle
 from neuromirror.backends.torch.contract import mean_drive
+from neuromirror.backends.torch.determinism import deterministic
 from neuromirror.errors import RequestError
 from neuromirror.modes import Learner, ModePlan
 from neuromirror.plan import FloatArray, Plan, transport
@@ -129,10 +130,9 @@ class _Torch:
         return target
 
     def run(self, plans: list[Plan], recorders: list[Recorder], options: Options) -> None:
-        torch.use_deterministic_algorithms(True)
-        for plan, recorder in zip(plans, recorders, strict=True):
-            engine = TorchEngine(plan, dtype=DTYPES[options.dtype], device=_device(options))
-            with torch.no_grad():
+        with deterministic(), torch.no_grad():
+            for plan, recorder in zip(plans, recorders, strict=True):
+                engine = TorchEngine(plan, dtype=DTYPES[options.dtype], device=_device(options))
                 run_rates(plan, engine, recorder, points=options.points)
 
 
