@@ -9,6 +9,7 @@ from torch import Tensor
 
 from neuromirror.backends.torch.network import Network
 from neuromirror.circuit.description import Updater
+from neuromirror.circuit.error_path import without_errors
 from neuromirror.circuit.protocol import Training
 from neuromirror.training.rates import peak_rate
 from neuromirror.training.roles import Roles
@@ -20,19 +21,28 @@ class ForwardUpdater:
     Parameters
     ----------
     network : Network
-        Arrays of it that no rule teaches are frozen.
+        Arrays of it that no rule teaches are frozen, and those that no error reaches.
     roles : Roles
     training : Training
         For the peak of the learning rates.
+
+    Notes
+    -----
+    Where a W has no B, no error reaches what is below it, and the drive of the forward rule is zero there. What the
+    updater of its rule does by itself it does all the same, as in ``neuromirror run``: an array without decay keeps its
+    bits, one with decay shrinks.
     """
 
     def __init__(self, network: Network, roles: Roles, training: Training) -> None:
         self.network, self.roles = network, roles
         taught = {**roles.forward, **roles.kolen_pollack}
+        untaught = without_errors(network.plan.description, roles.on, roles.forward)
+        self._without_errors = [one for name in untaught for one in _arrays(network, name)]
         arrays: dict[str, list[Tensor]] = {}
         for name, rule in taught.items():
             arrays.setdefault(rule, []).extend(_arrays(network, name))
-        for parameter in set(network.parameters()) - {one for group in arrays.values() for one in group}:
+        learning = {one for group in arrays.values() for one in group} - set(self._without_errors)
+        for parameter in set(network.parameters()) - learning:
             parameter.requires_grad_(False)
         rules = network.plan.description.rules
         groups = [{"params": some, **_options(rules[rule].updater, training)} for rule, some in arrays.items()]
@@ -43,6 +53,8 @@ class ForwardUpdater:
 
         Kolen-Pollack: B takes the step of its W, which is the product of the same two signals.
         """
+        for array in self._without_errors:
+            array.grad = torch.zeros_like(array)
         for w, layer in self.network.weighted():
             if self.network.feedback_of.get(w) in self.roles.kolen_pollack and layer.weight.grad is not None:
                 grad = layer.weight.grad
