@@ -7,7 +7,8 @@ of its target:
 
 Forward that is all. Awake W's gradient takes m_W products more, and the error that goes on to the layer below as many.
 In mirror mode an example takes m_W to drive the upper layer, and m_W for each separable term of the rule that teaches
-its B. Where a W has no B no error goes on below it, and nothing is computed there. So with B everywhere, and as many noisy examples as images, mirroring is 2/3 of forward and backward together.
+its B. Where a W has no B no error goes on below it, and nothing is computed there. So with B everywhere, and as many
+noisy examples as images, mirroring is 2/3 of forward and backward together.
 
 Products are counted with their additions, as multiply-accumulate operations (MAC), each two floating-point operations.
 Nonlinearities, norms, pools and the drawing of noise are left out; they take time by moving memory, not by arithmetic.
@@ -20,7 +21,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from neuromirror.circuit.error_path import reached_by_errors, mirrored_projections, without_errors
+from neuromirror.circuit.error_path import mirrored_projections, reached_by_errors, without_errors
 from neuromirror.circuit.fit import ends, forward_path
 from neuromirror.modes import ModePlan
 from neuromirror.plan import Plan

@@ -214,5 +214,7 @@ def _without_gates(described: Description, engaged: str) -> list[Problem]:
     for name in sorted(passed & {p.target for p in forward_path(described).values()} - gated):
         if described.cells[described.populations[name].cell].activation != "linear":
             message = f"in training errors pass {name} with the slope of its cells (eq. 3), and no gate brings it here."
-            found.append(_problem(f"modes.{engaged}.on", f"{message} Add a gate from {name}, or make its cells linear."))
+            found.append(
+                _problem(f"modes.{engaged}.on", f"{message} Add a gate from {name}, or make its cells linear.")
+            )
     return found

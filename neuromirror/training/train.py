@@ -257,13 +257,13 @@ def plan_line(trainer: Trainer, prepared: Prepared, settings: Settings) -> str:
     length, ranks = trainer.length, trainer.ranks.size
     images, test = len(prepared.data.train), len(prepared.data.test)
     mirrored = f", the first {length.mirror} of mirroring alone" if length.mirror else ""
-    threads = torch.get_num_threads()
+    threads, resting = torch.get_num_threads(), ", ".join(trainer.updater.without_errors)
     return (
         f"{prepared.circuit.name}: {length.total} steps of {trainer.training.batch} images{mirrored}; "
         f"{prepared.data.name}, {images} images to learn from and {test} to test; "
         f"torch ({'' if ranks == 1 else f'{ranks} processes, '}{trainer.device}, {settings.dtype}, "
         f"{threads} thread{'' if threads == 1 else 's'}), "
-        f"seed {trainer.network.plan.seed}"
+        f"seed {trainer.network.plan.seed}{f'; no error reaches {resting}, for want of a B' if resting else ''}"
     )
 
 

@@ -176,7 +176,9 @@ class Network(nn.Module):
     def arriving(self, stage: Stage, signals: Mapping[str, Tensor]) -> Tensor | None:
         """Return what layers bring to a population from sources that have signals, bias included; None if nothing."""
         brought = [
-            self.projections[name](self._sent(name, signals[source])) for name, source in stage.layers if source in signals
+            self.projections[name](self._sent(name, signals[source]))
+            for name, source in stage.layers
+            if source in signals
         ]
         if not brought:
             return None
