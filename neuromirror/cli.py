@@ -1,4 +1,4 @@
-"""The command line. Exit codes: 0 done, 1 the run failed, 2 the request was wrong, 130 interrupted, 141 output closed."""
+"""The command line. Exit codes: 0 done, 1 run failed, 2 request wrong, 130 interrupted, 141 output closed."""
 
 from __future__ import annotations
 

@@ -56,9 +56,9 @@ class _Stream:
 
 @contextlib.contextmanager
 def lasting_output() -> Iterator[None]:
-    """Give a context in which no text is lost to an encoding, and no work to a reader who has left.
+    r"""Give a context in which no text is lost to an encoding, and no work to a reader who has left.
 
-    What an encoding lacks is written as an escape, such as ``\\u2192`` for an arrow. Where nobody reads standard error,
+    What an encoding lacks is written as an escape, such as ``\u2192`` for an arrow. Where nobody reads standard error,
     the command goes on without it; where nobody reads standard output, the next line to it ends the command.
 
     Raises

@@ -35,9 +35,7 @@ def _is_whole(number: object) -> bool:
     return isinstance(number, int) and not isinstance(number, bool) and number >= 0
 
 
-def wrong_arrays(
-    arrays: Mapping[str, np.ndarray], kinds: Mapping[str, Any], about: Mapping[str, Any]
-) -> Iterator[str]:
+def wrong_arrays(arrays: Mapping[str, np.ndarray], kinds: Mapping[str, Any], about: Mapping[str, Any]) -> Iterator[str]:
     """Yield what is wrong with the arrays of an index, whose text is right.
 
     Parameters

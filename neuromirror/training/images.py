@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -102,6 +102,15 @@ def check_images(settings: Settings, data: Data, began_sha256: str | None) -> No
     """
     if data.sha256 != began_sha256:
         raise RequestError(f"{settings.data}: other images than the run began with. Restore them, or train anew.")
+
+
+def notes_of(data: Data, settings: Settings) -> Iterator[str]:
+    """Yield what is to be known of a set of images before it is trained on."""
+    if data.passed_over.count:
+        yield (
+            f"{settings.data}: {data.passed_over.count:,} files or folders are passed over, no images by their names or in "
+            f"no class: {data.passed_over}. 'neuromirror data check' lists them."
+        )
 
 
 def _wanted(settings: Settings) -> dict[str, Any]:

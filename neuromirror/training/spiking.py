@@ -21,7 +21,7 @@ from neuromirror.record.checkpoint import reopened
 from neuromirror.record.store import RunWriter, check_free
 from neuromirror.result import Run, open_run
 from neuromirror.simulation import Progress, carry_out, manifest_of, run_folders, versions_of
-from neuromirror.training.images import Fitted, check_images, circuit_to_train, fitted_to_images
+from neuromirror.training.images import Fitted, check_images, circuit_to_train, fitted_to_images, notes_of
 from neuromirror.training.settings import Settings
 from neuromirror.training.settings_file import FILE, read_settings, to_json
 from neuromirror.training.spiking_record import SpikingRecorder, entries
@@ -130,6 +130,8 @@ def train_spiking_seeds(
     simulator = load_backend("brian2")
     target = simulator.target(plans, options)
     announce(f"{said_of(training)}; brian2 ({target}), {len(plans)} seed{'' if len(plans) == 1 else 's'}")
+    for line in notes_of(training.fitted.data, settings):
+        announce(line)
     total_s = plans[0].phases[-1].stop_s
     recorders = [
         _recorder(

@@ -21,6 +21,7 @@ from neuromirror.simulation import run_folders
 from neuromirror.training import checkpoint
 from neuromirror.training.agreement import check_alike
 from neuromirror.training.forks import check_same_run
+from neuromirror.training.images import notes_of
 from neuromirror.training.loop import Trainer
 from neuromirror.training.moment import go_on
 from neuromirror.training.prepared import Prepared, prepare, prepared_again
@@ -162,6 +163,8 @@ def train_seeds(
                 make = gone_on if has_begun else begin
                 session = make(prepared, seed, settings, folder, ranks, fork=fork)
                 announce(said_of(session, prepared, settings))
+                for line in notes_of(prepared.data, settings):
+                    announce(line)
                 session.run(progress(session))
         runs.append(_opened(folder, figures, ranks))
     return runs

@@ -19,9 +19,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from neuromirror.cli import main
-from neuromirror.data import Batches, load_data
+from neuromirror.data import Batches, load_data, shard_index
 from neuromirror.data import images as images_module
-from neuromirror.data import shard_index
 from neuromirror.data.check import check_directory
 from neuromirror.data.pack import pack_directory
 from neuromirror.data.shard_index import FILE, read_index
