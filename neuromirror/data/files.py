@@ -9,6 +9,7 @@ import os
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -17,6 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from neuromirror.data.broken import FORMATS, UnreadableImageError, reason, shown
+from neuromirror.data.contents import Contents
 from neuromirror.data.resize import of_image
 
 SUFFIXES = {
@@ -39,6 +41,11 @@ class Encoded(Protocol):
     @property
     def channels(self) -> int:
         """1 or 3: what every image is converted to."""
+        ...
+
+    @property
+    def contents(self) -> Contents:
+        """Checksums of what has been read."""
         ...
 
     def __len__(self) -> int: ...
@@ -67,6 +74,10 @@ class Encoded(Protocol):
         """Return an image's name: the path of its file within the tree."""
         ...
 
+    def size(self, number: int) -> int:
+        """Return how many bytes an image's file has; −1 where there is none."""
+        ...
+
 
 @dataclass(frozen=True, kw_only=True)
 class Files:
@@ -85,6 +96,15 @@ class Files:
     root: Path
     names: tuple[str, ...]
     channels: int = 3
+
+    @property
+    def contents(self) -> Contents:
+        """Checksums of the files that have been read."""
+        return self._contents
+
+    @cached_property
+    def _contents(self) -> Contents:
+        return Contents(len(self))
 
     def __len__(self) -> int:
         return len(self.names)
@@ -116,6 +136,13 @@ class Files:
         """Return a file's name."""
         return os.fsencode(self.names[number])
 
+    def size(self, number: int) -> int:
+        """Return how many bytes a file has; −1 where there is none."""
+        try:
+            return os.stat(os.path.join(self.root, self.names[number])).st_size
+        except OSError:
+            return -1
+
 
 def decoded(encoded: Encoded, number: int) -> Image.Image:
     """Return the image of a file.
@@ -143,8 +170,9 @@ def decoded(encoded: Encoded, number: int) -> Image.Image:
     """
     try:
         with encoded.opened(number) as file:
-            content = io.BytesIO(file.read())  # at once: PIL would ask the system for a few kilobytes at a time
-        with Image.open(content, formats=FORMATS) as image:
+            content = file.read()  # at once: PIL would ask the system for a few kilobytes at a time
+        encoded.contents.note(number, content)
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             image.load()
             if encoded.channels == 1 and image.mode not in GREY:
                 raise ValueError("it has colour, and no image of the set had any when it was listed")

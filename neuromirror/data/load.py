@@ -49,8 +49,9 @@ class Data:
         Of each channel over the training images, black being 0 and white 1. Of a set that is too large to be kept in
         memory they are those of `SAMPLED` images, evenly spaced; a channel that is constant has a ``std`` of 1.
     sha256 : str
-        Of the images' labels and names, or of their content where they have no names; it does not depend on where a
-        folder is.
+        Of the images' labels, names and sizes of files, or of their labels and content where they have no files; it
+        does not depend on where a folder is. What files hold is known as they are read; see
+        `neuromirror.data.contents`.
     broken : BrokenImages
         Training images that could not be read, so far.
     passed_over : PassedOver
@@ -68,6 +69,13 @@ class Data:
     sha256: str
     broken: BrokenImages
     passed_over: PassedOver
+
+    @property
+    def names_sha256(self) -> str:
+        """The hash that records of earlier versions have: of labels and names alone."""
+        none = Images(self.train.source, np.empty(0, np.int64), torch.empty(0, dtype=torch.int64), size=self.train.size)
+        parts = {"train": self.train, "validation": self.validation or none, "test": self.test}
+        return _digest(self.classes, parts, sizes=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -274,6 +282,7 @@ def _parts(name: str, train: Part, test: Part, wanted: Wanted) -> dict[str, Imag
 def _data(found: Listed) -> Data:
     parts = found.parts
     mean, std = _statistics(parts["train"])
+    parts["train"].compare(parts["train"].read())
     broken = parts["train"].broken
     broken.loaded = dict(broken.found)
     return Data(
@@ -315,12 +324,14 @@ def _statistics(images: Images) -> tuple[tuple[float, ...], tuple[float, ...]]:
     return mean, tuple(math.sqrt(variance) or 1.0 for variance in variances)
 
 
-def _digest(classes: tuple[str, ...], parts: dict[str, Images]) -> str:
-    """Return the hash of what a set consists of."""
+def _digest(classes: tuple[str, ...], parts: dict[str, Images], *, sizes: bool = True) -> str:
+    """Return the hash of what a set consists of; of files with their sizes, or without."""
     digest = hashlib.sha256(json.dumps(classes).encode())
     for part, images in parts.items():
         digest.update(f"\n{part} {len(images)}\n".encode())
         for number, label in zip(images.members.tolist(), images.labels.tolist()):
             identity = images.source.identity(number)
             digest.update(b"%d %d " % (label, len(identity)) + identity)
+        if sizes and images.are_files:
+            digest.update(b"\nsizes " + images.sizes.astype("<i8").tobytes())
     return digest.hexdigest()

@@ -113,7 +113,7 @@ def call(capsys: pytest.CaptureFixture[str]) -> Call:
         ("still.gif", encoded(NOISE.quantize(8), "GIF"), ["other mode"]),
         (
             "moving.gif",
-            encoded(NOISE.quantize(8), "GIF", save_all=True, append_images=[TURNED.quantize(8)]),
+            encoded(NOISE.quantize(8), "GIF", **TWO),
             ["other mode", "frames"],
         ),
         ("pages.tiff", encoded(kind="TIFF", **TWO), ["frames"]),

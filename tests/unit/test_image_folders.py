@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from neuromirror.data import Data, Images, load_data
+from neuromirror.data import files as image_files
 from neuromirror.data import images as images_module
 from neuromirror.errors import RequestError, RunError
 
