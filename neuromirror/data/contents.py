@@ -43,7 +43,7 @@ class Contents:
     files : int
         How many there are.
     crc32 : ndarray of uint32, shape (files,), optional
-        Those that are known from the start, as of shards.
+        Those that are known from the start, as of shards, which are held against them wherever they are read.
 
     Attributes
     ----------
@@ -56,10 +56,12 @@ class Contents:
         self.crc32 = np.zeros(files, np.uint32) if crc32 is None else crc32.astype(np.uint32)
         self.known = np.full(files, crc32 is not None)
         self._read: dict[int, int] = {}
+        self._are_given = crc32 is not None
 
     def note(self, number: int, content: bytes) -> None:
-        """Note what a file has been found to hold."""
-        self._read[number] = zlib.crc32(content)
+        """Note what a file has been found to hold, unless that was given."""
+        if not self._are_given:
+            self._read[number] = zlib.crc32(content)
 
     def taken(self) -> dict[int, int]:
         """Return the checksums that have been noted since they were last taken, by number."""
