@@ -51,7 +51,7 @@ class Ratio:
 RATIOS = (
     Ratio(what="folders, 2 workers / bare, 2 processes", of="folders", to="bare", least=0.9),
     Ratio(what="shards / folders", of="shards", to="folders", least=1.0, may_be_equal=True),
-    Ratio(what="checksums / none", of="folders", to="unknown", least=0.95),
+    Ratio(what="checksums / none", of="folders", to="unknown", least=0.95, may_be_equal=True),
 )
 
 
