@@ -1,4 +1,4 @@
-"""How fast two workers load JPEG files against bare decoding in two processes, and tar shards against class folders."""
+"""How fast two workers load JPEG files: against bare decoding, tar shards against folders, checksums against none."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from experiments.section import stated
 from neuromirror.data import load_data
 from neuromirror.data.augment import crop_box, drawn
 from neuromirror.data.batches import Batches
+from neuromirror.data.contents import Contents
 from neuromirror.data.load import Data
 from neuromirror.data.pack import pack_directory
 from neuromirror.measure.uncertainty import median_interval
@@ -50,6 +51,7 @@ class Ratio:
 RATIOS = (
     Ratio(what="folders, 2 workers / bare, 2 processes", of="folders", to="bare", least=0.9),
     Ratio(what="shards / folders", of="shards", to="folders", least=1.0, may_be_equal=True),
+    Ratio(what="checksums / none", of="folders", to="unknown", least=0.95, may_be_equal=True),
 )
 
 
@@ -68,6 +70,13 @@ def write_photographs(root: Path, images: int, *, rows: int = ROWS, columns: int
     for name in ("class0", "class1"):
         (root / "val" / name).mkdir(parents=True)
         (root / "val" / name / "0.jpg").write_bytes((root / "train" / "class0" / "00000.jpg").read_bytes())
+
+
+class Unknown(Contents):
+    """Images of which no checksum is taken."""
+
+    def note(self, number: int, content: bytes) -> None:
+        """Leave it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,8 +185,10 @@ def lines(*, rounds: int, images: int = 6 * BATCH, side: int = SIDE) -> Iterator
         write_photographs(root, images)
         pack_directory(root, packed)
         folders, shards = load_data(root, size=(side, side)), load_data(packed, size=(side, side))
+        unknown = load_data(root, size=(side, side))
+        vars(unknown.train.source)["_contents"] = Unknown(images)
         once = stack.enter_context(bare_passes(bare_of(root, folders, side)))
-        ways = {"bare": once, "folders": _epochs(folders), "shards": _epochs(shards)}
+        ways = {"bare": once, "folders": _epochs(folders), "shards": _epochs(shards), "unknown": _epochs(unknown)}
         yield from compared(speeds(ways, rounds), images)
 
 

@@ -1,4 +1,4 @@
-"""The command line. Exit codes: 0 done, 1 the run failed, 2 the request was wrong, 130 interrupted."""
+"""The command line. Exit codes: 0 done, 1 run failed, 2 request wrong, 130 interrupted, 141 output closed."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from cyclopts import App, Parameter
 
 from neuromirror.commands.data import data
 from neuromirror.commands.ending import code_of
+from neuromirror.commands.output import lasting_output, print_file
 from neuromirror.errors import RequestError
 from neuromirror.interrupts import noting_interrupts
 from neuromirror.options import Whole
@@ -108,8 +109,8 @@ def expand(circuit: str, /, *, method: Overlay = None, set_: Changes = ()) -> No
     loaded = _load(circuit, set_, method)
     _warn(loaded)
     for name, how in sorted(loaded.not_local.items()):
-        print(f"# {name} is not local: its weights are transported ({how}).")
-    print(loaded.to_toml(), end="")
+        print_file(f"# {name} is not local: its weights are transported ({how}).\n")
+    print_file(loaded.to_toml())
 
 
 @app.command
@@ -132,7 +133,7 @@ def migrate(circuit: str, /, *, out: Annotated[Path | None, Parameter(name=["--o
     if not found.comments_kept:
         print(f"warning: {circuit}: the whole file had to be written out; comments are lost.", file=sys.stderr)
     if out is None:
-        print(found.text, end="")
+        print_file(found.text)
         return
     try:
         with out.open("x", encoding="utf-8", newline="") as file:
@@ -149,7 +150,7 @@ def schema() -> None:
     """Print the JSON Schema of circuit files, for editors."""
     from neuromirror.circuit.json_schema import json_schema
 
-    print(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+    print_file(json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n")
 
 
 @app.command
@@ -493,7 +494,7 @@ def _run(arguments: list[str], *, debug: bool) -> int:
     from neuromirror import __version__
 
     app.version = __version__
-    with noting_interrupts() as interrupted:
+    with lasting_output(), noting_interrupts() as interrupted:
         return code_of(lambda: app(arguments, result_action="return_none"), interrupted, debug=debug)
 
 

@@ -14,6 +14,7 @@ from neuromirror.progress import ProgressBar
 
 if TYPE_CHECKING:
     from neuromirror.data.check import Found, PartCount, Report
+    from neuromirror.data.listing import PassedOver
 
 
 data = App(
@@ -80,7 +81,7 @@ def run_check(root: Path, *, jobs: int, every: bool, as_json: bool) -> None:
 
     with ProgressBar(lambda done, total: f"{done:.0f} of {total:.0f} images") as bar:
         report = check_directory(root, jobs=jobs, all_findings=every, progress=bar.update)
-    _say(report)
+    _say(report, every)
     if as_json:
         print(json.dumps(report.as_json(), sort_keys=True))
     if not report.can_be_trained_on:
@@ -109,17 +110,23 @@ def run_pack(root: Path, out: Path, *, shard_mb: int) -> None:
     )
 
 
-def _say(report: Report) -> None:
+def _say(report: Report, every: bool) -> None:
     from neuromirror.data.examine import ERRORS, NOTES
 
     print(f"{report.name}: {report.classes} classes")
     for part, count in report.parts.items():
         print(f"{part:10} {_said(count)}")
+    if report.sizes is not None:
+        print(f"channels   {report.channels}{': no image has colour' if report.channels == 1 else ''}")
+        smallest, largest = (f"{columns}×{rows}" for columns, rows in report.sizes)
+        print(f"sizes      {smallest if smallest == largest else f'from {smallest} to {largest}'}, columns × rows")
     for problem in report.problems:
         print(f"problem    {problem}")
     for kind, found in report.findings.items():
         print(f"{kind:10} {found.count:,} image{'' if found.count == 1 else 's'}: {(ERRORS | NOTES)[kind]}")
         _list(found)
+    if report.passed_over.count:
+        _say_passed_over(report.passed_over, every)
     if not report.problems and not report.findings:
         print("nothing that training would stop at or convert")
 
@@ -129,6 +136,18 @@ def _list(found: Found) -> None:
         print(f"{'':10}   {one.name}: {one.what}")
     if found.count > len(found.first):
         print(f"{'':10}   and {found.count - len(found.first):,} more; --list shows all")
+
+
+def _say_passed_over(passed: PassedOver, every: bool) -> None:
+    from neuromirror.data.broken import shown
+    from neuromirror.data.check import FIRST
+
+    names = passed.names if every else passed.names[:FIRST]
+    print(f"passed over  {passed.count:,}: no image by its name, or in no class; not trained on")
+    for name in names:
+        print(f"{'':10}   {shown(name)}")
+    if passed.count > len(names):
+        print(f"{'':10}   and {passed.count - len(names):,} more{'' if every else '; --list shows them'}")
 
 
 def _said(count: PartCount) -> str:

@@ -10,11 +10,16 @@ from collections.abc import Callable
 
 import cyclopts
 
+from neuromirror.commands.output import OutputClosedError
 from neuromirror.errors import NeuromirrorError, RequestError, RunError
 from neuromirror.processes import place
 
 FIRST_SPEAKS_S = 10.0
 """How long other processes wait with their end: torchrun ends all as soon as one has ended."""
+
+
+CLOSED = 141
+"""The exit code where nobody reads standard output to its end: that of programs which SIGPIPE has ended."""
 
 
 def code_of(command: Callable[[], object], interrupted: threading.Event, *, debug: bool) -> int:
@@ -39,9 +44,8 @@ def code_of(command: Callable[[], object], interrupted: threading.Event, *, debu
     except KeyboardInterrupt:
         _say_interrupted()
         return 130
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 0
+    except OutputClosedError:
+        return CLOSED
     except Exception as error:
         if interrupted.is_set():  # which a library that it came upon has taken for an error
             _say_interrupted()

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import math
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,8 +47,8 @@ class Recipe:
     augment: str
     seed: int
 
-    def __call__(self, request: Request) -> tuple[Tensor, Tensor, list[UnreadableImageError]]:
-        """Return a batch of those images that can be read, and of the others the errors."""
+    def __call__(self, request: Request) -> tuple[Tensor, Tensor, list[UnreadableImageError], dict[int, int]]:
+        """Return a batch of those images that can be read, of the others the errors, and checksums of the files."""
         broken = dict[int, UnreadableImageError]()
         try:
             shown = self._shown(request)
@@ -64,7 +64,7 @@ class Recipe:
                 ) from None
             shown = self._shown(request)
         labels = self.images.labels[torch.from_numpy(request.indices)]
-        return self._normalised(shown), labels, list(broken.values())
+        return self._normalised(shown), labels, list(broken.values()), self.images.read()
 
     def _shown(self, request: Request) -> Tensor:
         indices, epoch, augment = request.indices, request.epoch, self.augment
@@ -191,7 +191,8 @@ class Batches:
         RequestError
             If there are fewer images than one batch takes, or no such step.
         RunError
-            If an image cannot be read, or more than there may be, or a worker ends before its time.
+            If an image cannot be read, or more than there may be, if a file holds something else than when it was read
+            before, or a worker ends before its time.
         """
         epoch, first_step = checked_whole("epoch", epoch, 0), checked_whole("first_step", first_step, 0)
         if not self.steps_per_epoch:
@@ -234,15 +235,16 @@ class Batches:
     def _made(self, requests: Sequence[Request]) -> Generator[Batch, None, None]:
         if self._workers is not None:
             self.images.whole()  # decoded here, it is shared by all workers; otherwise each would keep its own
-            for images, labels, broken in self._workers.answers(requests):
-                self._note(broken)
+            for images, labels, broken, read in self._workers.answers(requests):
+                self._note(broken, read)
                 yield images, labels
             return
-        for images, labels, broken in map(self._recipe, requests):
-            self._note(broken)
+        for images, labels, broken, read in map(self._recipe, requests):
+            self._note(broken, read)
             yield (images.pin_memory(), labels.pin_memory()) if self._pin_memory else (images, labels)
 
-    def _note(self, broken: Sequence[UnreadableImageError]) -> None:
-        """Count images where their batch is taken, not where it is prepared: workers are ahead by some batches."""
+    def _note(self, broken: Sequence[UnreadableImageError], read: Mapping[int, int]) -> None:
+        """Count and compare images where their batch is taken, not where it is prepared: workers are ahead by some."""
+        self.images.compare(read)
         for error in broken:
             self.images.broken.note(error)

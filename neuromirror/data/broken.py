@@ -8,7 +8,7 @@ from PIL import Image
 
 from neuromirror.errors import RunError
 
-FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF")
+FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF", "TIFF", "PPM")
 """What an image file may be, whatever its suffix says."""
 
 

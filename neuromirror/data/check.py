@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -12,10 +13,14 @@ import numpy as np
 
 from neuromirror.data.broken import shown
 from neuromirror.data.directory import Directory, read_directory
-from neuromirror.data.examine import ERRORS, NOTES, Finding, examined
+from neuromirror.data.examine import ERRORS, NOTES, Finding, Look, examined
 from neuromirror.data.files import Encoded
+from neuromirror.data.listing import PassedOver
 from neuromirror.data.whole import checked_whole
 from neuromirror.data.workers import Workers
+
+Size = tuple[int, int]
+"""Columns and rows."""
 
 FIRST = 3
 """Findings of a kind that are kept, unless all are wanted."""
@@ -49,19 +54,28 @@ class Report:
     ----------
     name : str
     classes : int
+    channels : int
+        In how many training takes all images: 1 if none has colour, else 3.
+    sizes : ((int, int), (int, int)) or None
+        Columns and rows of the smallest and of the largest image, by their number of pixels.
     parts : dict of str to PartCount
         "train" and "test".
     problems : tuple of str
         What keeps the directory as a whole from being trained on.
     findings : dict of str to Found
         By kind, of `ERRORS` and `NOTES`; only kinds of which there are some.
+    passed_over : PassedOver
+        What of the directory training does not take.
     """
 
     name: str
     classes: int
+    channels: int
+    sizes: tuple[Size, Size] | None
     parts: dict[str, PartCount]
     problems: tuple[str, ...]
     findings: dict[str, Found]
+    passed_over: PassedOver
 
     @property
     def can_be_trained_on(self) -> bool:
@@ -73,12 +87,15 @@ class Report:
         return {
             "name": self.name,
             "classes": self.classes,
+            "channels": self.channels,
+            "sizes": None if self.sizes is None else {"smallest": self.sizes[0], "largest": self.sizes[1]},
             "parts": {part: vars(count) for part, count in self.parts.items()},
             "problems": list(self.problems),
             "findings": {
                 kind: {"count": found.count, "images": [{"name": one.name, "what": one.what} for one in found.first]}
                 for kind, found in self.findings.items()
             },
+            "passed_over": {"count": self.passed_over.count, "names": list(map(shown, self.passed_over.names))},
             "can_be_trained_on": self.can_be_trained_on,
         }
 
@@ -89,12 +106,39 @@ class _Examiner:
 
     sources: tuple[Encoded, ...]
 
-    def __call__(self, request: tuple[int, int, int]) -> list[Finding]:
+    def __call__(self, request: tuple[int, int, int]) -> list[Look]:
         part, start, stop = request
         source = self.sources[part]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of PIL, on what training does not look at
-            return [finding for number in range(start, stop) for finding in examined(source, number)]
+            return [examined(source, number) for number in range(start, stop)]
+
+
+class _Tally:
+    """What images are together."""
+
+    def __init__(self, *, keep_all: bool) -> None:
+        self._keep_all = keep_all
+        self._kinds = {kind: Found() for kind in (*ERRORS, *NOTES)}
+        self.channels = 1
+        self.sizes: tuple[Size, Size] | None = None
+
+    def add(self, look: Look) -> None:
+        for finding in look.findings:
+            found = self._kinds[finding.kind]
+            found.count += 1
+            if self._keep_all or found.count <= FIRST:
+                found.first.append(finding)
+        self.channels = 3 if look.has_colour else self.channels
+        if look.size is not None:
+            smallest, largest = self.sizes or (look.size, look.size)
+            self.sizes = min(smallest, look.size, key=math.prod), max(largest, look.size, key=math.prod)
+
+    @property
+    def findings(self) -> dict[str, Found]:
+        """What there is some of; grey images are nothing special in a set without colour."""
+        passing = {"grey"} if self.channels == 1 else set()
+        return {kind: found for kind, found in self._kinds.items() if found.count and kind not in passing}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,21 +191,21 @@ def check_directory(
     examiner = _Examiner(sources=(there.train, there.test))
     requests = _Ranges(sizes=(len(there.train), len(there.test)))
     answers = map(examiner, requests) if jobs == 1 else Workers(examiner, jobs).answers(requests)
-    kinds, done, total = {kind: Found() for kind in (*ERRORS, *NOTES)}, 0, sum(requests.sizes)
-    for (_, start, stop), findings in zip(requests, answers):
-        for finding in findings:
-            found = kinds[finding.kind]
-            found.count += 1
-            if all_findings or found.count <= FIRST:
-                found.first.append(finding)
+    tally, done, total = _Tally(keep_all=all_findings), 0, sum(requests.sizes)
+    for (_, start, stop), looks in zip(requests, answers):
+        for look in looks:
+            tally.add(look)
         done += stop - start
         progress(done, total)
     return Report(
         name=there.name,
         classes=len(there.classes),
+        channels=tally.channels,
+        sizes=tally.sizes,
         parts={"train": _count(there, there.train_labels), "test": _count(there, there.test_labels)},
         problems=there.problems,
-        findings={kind: found for kind, found in kinds.items() if found.count},
+        findings=tally.findings,
+        passed_over=there.passed_over,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from neuromirror.data.broken import shown
 from neuromirror.data.files import Encoded, Files
 from neuromirror.data.folders import FORMS, is_text, tree_of
+from neuromirror.data.listing import PassedOver
 from neuromirror.data.shard_index import FILE, read_index
 from neuromirror.data.shards import Shards, damaged_shards
 from neuromirror.errors import RequestError, suggestion
@@ -33,6 +34,8 @@ class Directory:
     train_labels, test_labels : ndarray of int64, shape (images,)
     problems : tuple of str
         What keeps the images from being trained on, each with its place and remedy.
+    passed_over : PassedOver
+        What of the directory is not taken.
     """
 
     name: str
@@ -42,6 +45,7 @@ class Directory:
     train_labels: np.ndarray
     test_labels: np.ndarray
     problems: tuple[str, ...]
+    passed_over: PassedOver = field(default_factory=PassedOver)
 
 
 def read_directory(root: Path) -> Directory:
@@ -91,4 +95,5 @@ def _class_folders(root: Path, name: str) -> Directory:
         train_labels=np.array([label for _, label in tree.train], dtype=np.int64),
         test_labels=np.array([label for _, label in tree.test], dtype=np.int64),
         problems=tree.problems,
+        passed_over=tree.passed_over,
     )

@@ -7,7 +7,9 @@ import errno
 import io
 import os
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -16,13 +18,21 @@ from PIL import Image
 from torch import Tensor
 
 from neuromirror.data.broken import FORMATS, UnreadableImageError, reason, shown
+from neuromirror.data.contents import Contents
 from neuromirror.data.resize import of_image
 
-SUFFIXES = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".bmp": "BMP", ".webp": "WEBP"}
+SUFFIXES = {
+    **dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif"), "JPEG"),
+    **{".png": "PNG", ".bmp": "BMP", ".webp": "WEBP", ".gif": "GIF", ".tif": "TIFF", ".tiff": "TIFF"},
+    **dict.fromkeys((".ppm", ".pgm", ".pbm", ".pnm"), "PPM"),
+}
 """Of what is taken for an image, in small letters, and the format that each promises; any case will do."""
 
 LOOKED_AT = 100
-"""Files whose headers decide whether a set is grey."""
+"""Files whose headers are read first, evenly spaced: of a set of colours they mostly show it."""
+
+GREY = frozenset({"1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N", "F"})
+"""PIL's modes of images without colour; a palette is taken for colours."""
 
 
 class Encoded(Protocol):
@@ -31,6 +41,11 @@ class Encoded(Protocol):
     @property
     def channels(self) -> int:
         """1 or 3: what every image is converted to."""
+        ...
+
+    @property
+    def contents(self) -> Contents:
+        """Checksums of what has been read."""
         ...
 
     def __len__(self) -> int: ...
@@ -59,6 +74,10 @@ class Encoded(Protocol):
         """Return an image's name: the path of its file within the tree."""
         ...
 
+    def size(self, number: int) -> int:
+        """Return how many bytes an image's file has; −1 where there is none."""
+        ...
+
 
 @dataclass(frozen=True, kw_only=True)
 class Files:
@@ -77,6 +96,15 @@ class Files:
     root: Path
     names: tuple[str, ...]
     channels: int = 3
+
+    @property
+    def contents(self) -> Contents:
+        """Checksums of the files that have been read."""
+        return self._contents
+
+    @cached_property
+    def _contents(self) -> Contents:
+        return Contents(len(self))
 
     def __len__(self) -> int:
         return len(self.names)
@@ -108,13 +136,20 @@ class Files:
         """Return a file's name."""
         return os.fsencode(self.names[number])
 
+    def size(self, number: int) -> int:
+        """Return how many bytes a file has; −1 where there is none."""
+        try:
+            return os.stat(os.path.join(self.root, self.names[number])).st_size
+        except OSError:
+            return -1
+
 
 def decoded(encoded: Encoded, number: int) -> Image.Image:
     """Return the image of a file.
 
-    Grey becomes three equal channels where three are wanted, and colour becomes luminance where one is; 16 bits become
-    the nearest of 8. Alpha and the orientation that a camera notes in EXIF are ignored, as most loaders of class
-    folders do.
+    Grey becomes three equal channels where three are wanted; 16 bits become the nearest of 8. Of several frames or
+    pages the first is taken. Alpha and the orientation that a camera notes in EXIF are ignored, as most loaders of
+    class folders do.
 
     Parameters
     ----------
@@ -131,13 +166,16 @@ def decoded(encoded: Encoded, number: int) -> Image.Image:
     Raises
     ------
     UnreadableImageError
-        If it cannot be read, or ends too early.
+        If it cannot be read, ends too early, or has colour where one channel is wanted.
     """
     try:
         with encoded.opened(number) as file:
-            content = io.BytesIO(file.read())  # at once: PIL would ask the system for a few kilobytes at a time
-        with Image.open(content, formats=FORMATS) as image:
+            content = file.read()  # at once: PIL would ask the system for a few kilobytes at a time
+        encoded.contents.note(number, content)
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             image.load()
+            if encoded.channels == 1 and image.mode not in GREY:
+                raise ValueError("it has colour, and no image of the set had any when it was listed")
             return converted(image, "L" if encoded.channels == 1 else "RGB")
     except Exception as error:  # PIL's decoders raise OSError, SyntaxError, ValueError, struct.error and more
         raise unreadable(encoded, number, error) from error
@@ -149,23 +187,26 @@ def unreadable(encoded: Encoded, number: int, error: Exception) -> UnreadableIma
     return UnreadableImageError(encoded.where(number), reason(error), name)
 
 
-def are_grey(encoded: Encoded, *, some_may_be_broken: bool = False) -> bool:
-    """Tell whether files are grey, 8 bits a pixel: `LOOKED_AT` of them, evenly spaced, or all if there are no more.
+def channels_of(sources: Sequence[Encoded]) -> int:
+    """Return what all images of a set are converted to: 1 channel if none has colour, else 3, so that none is lost.
 
-    Raises
-    ------
-    UnreadableImageError
-        If one of them cannot be read, unless some may be broken; then the others decide.
+    Headers are read until there is one of colour. Files that cannot be read do not count: they stop training, or are
+    left out of it, when they are read.
     """
-    chosen = np.unique(np.linspace(0, len(encoded) - 1, min(LOOKED_AT, len(encoded)), dtype=int))
-    modes = set[str]()
-    for number in chosen.tolist():
-        try:
-            modes.add(_mode(encoded, number))
-        except UnreadableImageError:
-            if not some_may_be_broken:
-                raise
-    return modes == {"L"}
+    rest = list[tuple[Encoded, int]]()
+    for source in sources:
+        first = np.unique(np.linspace(0, len(source) - 1, min(LOOKED_AT, len(source)), dtype=int)).tolist()
+        if any(_has_colour(source, number) for number in first):
+            return 3
+        rest += [(source, number) for number in sorted(set(range(len(source))) - set(first))]
+    return 3 if any(_has_colour(source, number) for source, number in rest) else 1
+
+
+def _has_colour(encoded: Encoded, number: int) -> bool:
+    try:
+        return _mode(encoded, number) not in GREY
+    except UnreadableImageError:
+        return False
 
 
 def _mode(encoded: Encoded, number: int) -> str:

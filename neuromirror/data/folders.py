@@ -1,26 +1,30 @@
 """Class folders: trees of directories whose names are the classes of the images in them.
 
-Four forms are known::
+Five forms are known::
 
     DIR/train/CLASS/*.jpg   with   DIR/test/CLASS/*.jpg
     DIR/train/CLASS/*.jpg   with   DIR/val/CLASS/*.jpg
     DIR/train/CLASS/*.jpg   with   DIR/val/*.jpg, sorted by a development kit (`neuromirror.data.devkit`)
+    DIR/train/CLASS/*.jpg   with   DIR/val/images/*.jpg, sorted by `neuromirror.data.annotations`
     DIR/CLASS/*.jpg         every fifth image of each class, in the order of names, is for tests
 
-Only the images right inside of a class folder count. Other files, hidden ones, and directories in class folders are
-passed over; links to files and to directories are followed.
+Images may lie in folders within a class folder too. A class folder that has no images of its own, but several folders
+with images, is refused: these may be the classes. Hidden files are left out, and what else is not taken is counted and
+named (`PassedOver`). Links to files and to directories are followed, but for those that lead in a circle.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from neuromirror.data import annotations
+from neuromirror.data.annotations import annotated
 from neuromirror.data.broken import shown
-from neuromirror.data.devkit import sorted_by_class
+from neuromirror.data.devkit import FOLDER, sorted_by_class
 from neuromirror.data.files import SUFFIXES
+from neuromirror.data.listing import Listing, PassedOver, listing
 from neuromirror.errors import RequestError
 
 NTH_FOR_TESTS = 5
@@ -42,12 +46,15 @@ class Tree:
         Path of each image within the tree, and its label; in the order of labels and names.
     problems : tuple of str
         What keeps the tree from being trained on, each with its place and remedy; the rest is there all the same.
+    passed_over : PassedOver
+        What is not taken, for it is no image by its name, or lies in no class.
     """
 
     classes: tuple[str, ...]
     train: tuple[tuple[str, int], ...]
     test: tuple[tuple[str, int], ...]
     problems: tuple[str, ...] = ()
+    passed_over: PassedOver = field(default_factory=PassedOver)
 
 
 Classes = dict[str, list[str]]
@@ -65,70 +72,164 @@ def tree_of(root: Path) -> Tree:
     RequestError
         If the directory itself cannot be read.
     """
-    _names(root, _is_directory)
-    problems: list[str] = []
+    reader = _Reader(root, listing(root))
     if os.path.isdir(root / "train"):
-        train, test = _classes(root, "train", problems), Classes()
-        part = _test_part(root, problems)
+        train, test = reader.classes("train"), Classes()
+        part = reader.test_part()
         if part is not None:
-            before = len(problems)
-            test = _test_classes(root, part, problems)
-            if test or len(problems) == before:  # where nothing could be read, what else it lacks is no news
-                _check_same(root / part, train, test, problems)
+            before = len(reader.problems)
+            test = reader.test_classes(part)
+            if test or len(reader.problems) == before:  # where nothing could be read, what else it lacks is no news
+                _check_same(root / part, train, test, reader.problems)
+        reader.pass_over("", reader.top, taken={"train", part or "", *reader.aids})
     else:
-        train, test = _divided(root, _classes(root, "", problems), problems)
+        train, test = _divided(root, reader.classes(""), reader.problems)
     classes = tuple(sorted({*train, *test}))
     return Tree(
-        classes=classes, train=_labelled(classes, train), test=_labelled(classes, test), problems=tuple(problems)
+        classes=classes,
+        train=_labelled(classes, train),
+        test=_labelled(classes, test),
+        problems=tuple(reader.problems),
+        passed_over=reader.passed_over,
     )
 
 
-def _test_part(root: Path, problems: list[str]) -> str | None:
-    """Return which folder has the test images; a ``test`` without class folders, as some sets have it, gives way."""
-    there = [part for part in ("test", "val") if os.path.isdir(root / part)]
-    if not there:
-        problems.append(
-            f"{_said(root)}: there are training images in 'train', but neither 'test' nor 'val' beside it. Give the "
-            "tree one of the two, or put the class folders right into the directory: every fifth image is for tests "
-            "then."
-        )
-        return None
-    in_classes = [part for part in there if _names_or_none(root / part, _is_directory, [])]
-    is_unsorted = not in_classes and "val" in there and _names_or_none(root / "val", _is_image, [])
-    return "val" if is_unsorted else (in_classes or there)[0]
+class _Reader:
+    """Reads a tree, and keeps its problems and what it has passed over.
 
+    Attributes
+    ----------
+    root : Path
+    top : Listing
+        Of the directory itself.
+    problems : list of str
+    passed_over : PassedOver
+    aids : set of str
+        Folders right in the directory that have no images, but labels that were needed.
+    """
 
-def _test_classes(root: Path, part: str, problems: list[str]) -> Classes:
-    """Return the images of each class of a part, sorted by the development kit where it has no class folders."""
-    unsorted = _names_or_none(root / part, _is_image, [])
-    if part != "val" or not unsorted or _names_or_none(root / part, _is_directory, []):
-        return _classes(root, part, problems)
-    try:
-        return sorted_by_class(root, part, unsorted)
-    except RequestError as error:
-        problems.append(str(error))
-        return Classes()
+    def __init__(self, root: Path, top: Listing) -> None:
+        self.root, self.top = root, top
+        self.problems: list[str] = []
+        self.passed_over = PassedOver()
+        self.aids = set[str]()
 
+    def pass_over(self, folder: str, there: Listing, *, taken: set[str], images: bool = True) -> None:
+        """Note what is not taken of a folder."""
+        within = f"{folder}/" if folder else ""
+        self.passed_over.add(*(within + name for name in (*there.others, *(there.images if images else ()))))
+        self.passed_over.add(*(f"{within}{name}/" for name in there.directories if name not in taken))
 
-def _classes(root: Path, part: str, problems: list[str]) -> Classes:
-    """Return the images of each class folder of a part."""
-    folder = root / part
-    classes, named = Classes(), _names_or_none(folder, _is_directory, problems)
-    for name in named or ():
-        if not is_text(name):
-            message = f"a class folder's name, {os.fsencode(name)!r}, is not UTF-8. Rename it."
-            problems.append(f"{_said(folder)}: {message}")
-        images = _names_or_none(folder / name, _is_image, problems)
-        if images == []:
-            problems.append(
-                f"{_said(folder / name)}: a class folder without images ({', '.join(SUFFIXES)}). Put some in, or take "
-                f"the folder away. Expected: {FORMS}."
+    def listed(self, folder: str) -> Listing | None:
+        """Return what is in a folder, or None and a problem where it cannot be read."""
+        try:
+            return listing(self.root / folder) if folder else self.top
+        except RequestError as error:
+            self.problems.append(str(error))
+            return None
+
+    def _looked_at(self, folder: str) -> Listing:
+        """Return what is in a folder; nothing where it cannot be read, of which others speak."""
+        try:
+            return listing(self.root / folder)
+        except RequestError:
+            return Listing()
+
+    def test_part(self) -> str | None:
+        """Return which folder has the test images; a ``test`` that has no labels, as some sets have it, gives way."""
+        there = [part for part in ("test", "val") if os.path.isdir(self.root / part)]
+        if not there:
+            self.problems.append(
+                f"{_said(self.root)}: there are training images in 'train', but neither 'test' nor 'val' beside it. "
+                "Give the tree one of the two, or put the class folders right into the directory: every fifth image "
+                "is for tests then."
             )
-        classes[name] = ["/".join(filter(None, (part, name, image))) for image in images or ()]
-    if named is not None and len(classes) < 2:
-        found = f"one class, '{shown(next(iter(classes)))}'" if classes else "no class folders"
-        problems.append(f"{_said(folder)}: {found}, where two classes at least were wanted. Expected: {FORMS}.")
-    return classes
+            return None
+        if self._is_annotated("val") and ("test" not in there or len(self._looked_at("test").directories) < 2):
+            return "val"
+        in_classes = [part for part in there if self._looked_at(part).directories]
+        is_unsorted = not in_classes and "val" in there and self._looked_at("val").images
+        return "val" if is_unsorted else (in_classes or there)[0]
+
+    def _is_annotated(self, part: str) -> bool:
+        return part == "val" and os.path.isfile(self.root / part / annotations.FILE)
+
+    def test_classes(self, part: str) -> Classes:
+        """Return the images of each class of a part, sorted by what comes with them where it has no class folders."""
+        there = self._looked_at(part)
+        try:
+            if self._is_annotated(part) and set(there.directories) <= {annotations.FOLDER}:
+                return self._annotated(part, there)
+            if part == "val" and there.images and not there.directories:
+                found = sorted_by_class(self.root, part, list(there.images))
+                self.aids.add(FOLDER)
+                self.pass_over(part, there, taken=set(), images=False)
+                return found
+        except RequestError as error:
+            self.problems.append(str(error))
+            return Classes()
+        return self.classes(part)
+
+    def _annotated(self, part: str, there: Listing) -> Classes:
+        folder = f"{part}/{annotations.FOLDER}"
+        images = self.listed(folder) or Listing()
+        found = annotated(self.root, part, images.images)
+        labels = tuple(name for name in there.others if name != annotations.FILE)
+        self.pass_over(part, Listing(images=there.images, others=labels), taken=set())
+        self.pass_over(folder, images, taken=set(), images=False)
+        return found
+
+    def classes(self, part: str) -> Classes:
+        """Return the images of each class folder of a part."""
+        folder, there = self.root / part, self.listed(part)
+        if there is None:
+            return Classes()
+        self.pass_over(part, there, taken=set(there.directories))
+        classes = Classes()
+        for name in there.directories:
+            if not is_text(name):
+                message = f"a class folder's name, {os.fsencode(name)!r}, is not UTF-8. Rename it."
+                self.problems.append(f"{_said(folder)}: {message}")
+            within = f"{part}/{name}" if part else name
+            images = self._images(within, (os.path.realpath(folder / name),))
+            if images == []:
+                self.problems.append(
+                    f"{_said(folder / name)}: a class folder without images ({', '.join(SUFFIXES)}). Put some in, or "
+                    f"take the folder away. Expected: {FORMS}."
+                )
+            classes[name] = images or []
+        if len(classes) < 2:
+            found = f"one class, '{shown(next(iter(classes)))}'" if classes else "no class folders"
+            message = f"{found}, where two classes at least were wanted. Expected: {FORMS}."
+            self.problems.append(f"{_said(folder)}: {message}")
+        return classes
+
+    def _images(self, folder: str, way: tuple[str, ...]) -> list[str] | None:
+        """Return the images of a class folder, or of a folder in it; None where it cannot be read.
+
+        ``way`` has the folders on the way there, as they are without links.
+        """
+        there = self.listed(folder)
+        if there is None:
+            return None
+        inner = list[list[str]]()
+        circles = set[str]()
+        for name in there.directories:
+            real = os.path.realpath(self.root / folder / name)
+            if any(one == real or one.startswith(real.rstrip("/") + "/") for one in way):
+                circles.add(name)  # a link that leads back
+            else:
+                inner.append(self._images(f"{folder}/{name}", (*way, real)) or [])
+        self.pass_over(folder, there, taken=set(there.directories) - circles, images=False)
+        filled = [images for images in inner if images]
+        if not there.images and len(filled) > 1:
+            self.problems.append(
+                f"{_said(self.root / folder)}: it has no images of its own, and {len(filled)} folders with images, "
+                "which may be classes themselves. Name the directory whose folders are the classes, or put the images "
+                f"into one folder. Expected: {FORMS}."
+            )
+        own = [f"{folder}/{name}" for name in there.images]
+        return sorted([*own, *(image for images in filled for image in images)]) if filled else own
 
 
 def _divided(root: Path, classes: Classes, problems: list[str]) -> tuple[Classes, Classes]:
@@ -162,41 +263,8 @@ def _labelled(classes: tuple[str, ...], images: dict[str, list[str]]) -> tuple[t
     return tuple((image, label) for label, name in enumerate(classes) for image in images.get(name, ()))
 
 
-def _names(folder: Path, wanted: Callable[[os.DirEntry[str]], bool]) -> list[str]:
-    """Return the names in a directory that are wanted and not hidden, in order."""
-    try:
-        with os.scandir(folder) as entries:
-            return sorted(entry.name for entry in entries if not entry.name.startswith(".") and wanted(entry))
-    except OSError as error:
-        raise RequestError(
-            f"{_said(folder)}: this directory cannot be read ({error.strerror or error}). Give its user the right "
-            "to, or name another."
-        ) from error
-
-
-def _names_or_none(folder: Path, wanted: Callable[[os.DirEntry[str]], bool], problems: list[str]) -> list[str] | None:
-    """Return the same, or None and a problem where the directory cannot be read."""
-    try:
-        return _names(folder, wanted)
-    except RequestError as error:
-        problems.append(str(error))
-        return None
-
-
 def _said(path: Path) -> str:
     return shown(str(path))
-
-
-def _is_directory(entry: os.DirEntry[str]) -> bool:
-    # An entry knows by itself whether it is a directory, but for links; of one that leads in a circle it would raise.
-    return os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir()
-
-
-def _is_image(entry: os.DirEntry[str]) -> bool:
-    # A link that leads nowhere counts: it is found when it is read, and not passed over in silence.
-    if not entry.name.lower().endswith(tuple(SUFFIXES)):
-        return False
-    return (entry.is_symlink() or entry.is_file()) and not _is_directory(entry)
 
 
 def is_text(name: str) -> bool:

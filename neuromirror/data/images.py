@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from neuromirror.data.broken import BrokenImages, UnreadableImageError
+from neuromirror.data.contents import ChangedImageError, Contents
 from neuromirror.data.resize import Size, fitted, picture_of
 
 CACHE_BYTES = 2_000_000_000
@@ -35,6 +37,24 @@ class Source(Protocol):
 
     def identity(self, number: int) -> bytes:
         """Return what an image is known by: the name of its file, or its content."""
+        ...
+
+
+@runtime_checkable
+class Filed(Protocol):
+    """Images that are files, in a directory or in shards; see `neuromirror.data.files.Encoded`."""
+
+    @property
+    def contents(self) -> Contents:
+        """Checksums of what has been read."""
+        ...
+
+    def size(self, number: int) -> int:
+        """Return how many bytes an image's file has."""
+        ...
+
+    def where(self, number: int) -> str:
+        """Return where an image is, as messages show it."""
         ...
 
 
@@ -149,7 +169,61 @@ class Images:
                 was_resized[index] = pixels.shape[1:] != self.size
                 whole[index] = fitted(pixels, self.size)
             self._whole, self._resized = whole, was_resized
+            self.compare(self.read())
         return self._whole
+
+    # ---- what files hold --------------------------------------------------------------------------------------------
+
+    @property
+    def are_files(self) -> bool:
+        """Whether they are read from files, which may change; others are known by their pixels."""
+        return isinstance(self.source, Filed)
+
+    @property
+    def crc32(self) -> np.ndarray:
+        """Checksums of the files, (images,), where `known`: uint32."""
+        return self._filed.contents.crc32[self.members]
+
+    @property
+    def known(self) -> np.ndarray:
+        """Which of the files have been read, (images,)."""
+        return self._filed.contents.known[self.members]
+
+    @cached_property
+    def sizes(self) -> np.ndarray:
+        """Bytes of each file when the set was loaded, (images,): int64."""
+        return np.array([self._filed.size(number) for number in self.members.tolist()], np.int64)
+
+    def where(self, index: int) -> str:
+        """Return where an image's file is, as messages show it."""
+        return self._filed.where(int(self.members[index]))
+
+    def read(self) -> dict[int, int]:
+        """Return the checksums of files that this process has read since it was last asked, by number in the source."""
+        return self._filed.contents.taken() if self.are_files else {}
+
+    def compare(self, read: Mapping[int, int]) -> None:
+        """Compare checksums with what these files have been found to hold before, and know them from now on.
+
+        Raises
+        ------
+        ChangedImageError
+            With the first that differs.
+        """
+        other = self._filed.contents.first_other(read) if read else None
+        if other is not None:
+            raise ChangedImageError(self._filed.where(other))
+
+    def learn(self, places: np.ndarray, crc32: np.ndarray) -> None:
+        """Do the same with the checksums of some images, by their places here."""
+        other = self._filed.contents.first_of(self.members[places], crc32)
+        if other is not None:
+            raise ChangedImageError(self._filed.where(other))
+
+    @property
+    def _filed(self) -> Filed:
+        assert isinstance(self.source, Filed)
+        return self.source
 
     def _pixels(self, index: int) -> Tensor:
         return self.source.pixels(int(self.members[index]))

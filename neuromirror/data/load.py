@@ -7,7 +7,7 @@ import json
 import math
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +17,10 @@ from neuromirror.data import synthetic
 from neuromirror.data.broken import BrokenImages
 from neuromirror.data.digits import digits
 from neuromirror.data.directory import read_directory
-from neuromirror.data.files import are_grey
+from neuromirror.data.files import channels_of
 from neuromirror.data.folders import NTH_FOR_TESTS
 from neuromirror.data.images import Images, Source
+from neuromirror.data.listing import PassedOver
 from neuromirror.data.resize import Size, checked_size
 from neuromirror.data.subsets import divided, most_for_validation
 from neuromirror.data.whole import checked_whole
@@ -48,10 +49,13 @@ class Data:
         Of each channel over the training images, black being 0 and white 1. Of a set that is too large to be kept in
         memory they are those of `SAMPLED` images, evenly spaced; a channel that is constant has a ``std`` of 1.
     sha256 : str
-        Of the images' labels and names, or of their content where they have no names; it does not depend on where a
-        folder is.
+        Of the images' labels, names and sizes of files, or of their labels and content where they have no files; it
+        does not depend on where a folder is. What files hold is known as they are read; see
+        `neuromirror.data.contents`.
     broken : BrokenImages
         Training images that could not be read, so far.
+    passed_over : PassedOver
+        What of a directory is not taken.
     """
 
     name: str
@@ -64,6 +68,14 @@ class Data:
     std: tuple[float, ...]
     sha256: str
     broken: BrokenImages
+    passed_over: PassedOver
+
+    @property
+    def names_sha256(self) -> str:
+        """The hash that records of earlier versions have: of labels and names alone."""
+        none = Images(self.train.source, np.empty(0, np.int64), torch.empty(0, dtype=torch.int64), size=self.train.size)
+        parts = {"train": self.train, "validation": self.validation or none, "test": self.test}
+        return _digest(self.classes, parts, sizes=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,7 +164,7 @@ def load_data(
         If an image cannot be read, or more than there may be.
     """
     wanted = _wanted(size, train_images, validation_images, test_images, max_broken_images)
-    return _data(*_found(name, wanted))
+    return _data(_found(name, wanted))
 
 
 def count_data(
@@ -166,9 +178,9 @@ def count_data(
 ) -> Counts:
     """Return how many images `load_data` would give, without decoding any; its parameters and errors."""
     wanted = _wanted(size, train_images, validation_images, test_images, max_broken_images)
-    found, classes, parts = _found(name, wanted)
-    counts = {part: len(images) for part, images in parts.items()}
-    return Counts(name=found, classes=len(classes), channels=parts["train"].channels, **counts)
+    found = _found(name, wanted)
+    counts = {part: len(images) for part, images in found.parts.items()}
+    return Counts(name=found.name, classes=len(found.classes), channels=found.parts["train"].channels, **counts)
 
 
 def _wanted(size: Size, train: int | None, validation: int, test: int | None, max_broken: int) -> Wanted:
@@ -181,11 +193,17 @@ def _wanted(size: Size, train: int | None, validation: int, test: int | None, ma
     )
 
 
-Parts = tuple[str, tuple[str, ...], dict[str, Images]]
-"""The name of a set, its classes, and its images by part."""
+@dataclass(frozen=True, kw_only=True)
+class Listed:
+    """A set before any of its images is decoded: its name, its classes, its images by part, and what is left aside."""
+
+    name: str
+    classes: tuple[str, ...]
+    parts: dict[str, Images]
+    passed_over: PassedOver = field(default_factory=PassedOver)
 
 
-def _found(name: str | Path, wanted: Wanted) -> Parts:
+def _found(name: str | Path, wanted: Wanted) -> Listed:
     word = os.fspath(name)
     if isinstance(name, str) and (made := re.fullmatch(r"synthetic(?::(.*))?", word, flags=re.DOTALL)):
         return _synthetic(word, made[1], wanted)
@@ -196,7 +214,8 @@ def _found(name: str | Path, wanted: Wanted) -> Parts:
         train, test = (
             Part(source=source, numbers=np.flatnonzero(part), labels=labels[part]) for part in (~is_test, is_test)
         )
-        return "digits", tuple(map(str, range(10))), _parts("digits", train, test, wanted)
+        parts = _parts("digits", train, test, wanted)
+        return Listed(name="digits", classes=tuple(map(str, range(10))), parts=parts)
     return _folder(Path(name), wanted)
 
 
@@ -205,19 +224,20 @@ def _nth_for_tests(images: int, wanted: int | None) -> int:
     return next((nth for nth in range(NTH_FOR_TESTS, 2, -1) if images // nth >= (wanted or 0)), 2)
 
 
-def _folder(root: Path, wanted: Wanted) -> Parts:
+def _folder(root: Path, wanted: Wanted) -> Listed:
     found = read_directory(root)
     if found.problems:
         raise RequestError(found.problems[0])
-    channels = 1 if are_grey(found.train, some_may_be_broken=wanted.broken.limit > 0) else 3
+    channels = channels_of((found.train, found.test))
     train, test = (
         Part(source=source.with_channels(channels), numbers=np.arange(len(source)), labels=labels)
         for source, labels in ((found.train, found.train_labels), (found.test, found.test_labels))
     )
-    return found.name, found.classes, _parts(str(root), train, test, wanted)
+    parts = _parts(str(root), train, test, wanted)
+    return Listed(name=found.name, classes=found.classes, parts=parts, passed_over=found.passed_over)
 
 
-def _synthetic(word: str, classes: str | None, wanted: Wanted) -> Parts:
+def _synthetic(word: str, classes: str | None, wanted: Wanted) -> Listed:
     if classes is not None and not (re.fullmatch("[0-9]{1,6}", classes) and int(classes) >= 2):
         raise RequestError(f"data '{word}': expected synthetic:CLASSES, with a whole number from 2, as synthetic:1000.")
     number = synthetic.CLASSES if classes is None else int(classes)
@@ -231,7 +251,7 @@ def _synthetic(word: str, classes: str | None, wanted: Wanted) -> Parts:
         source = synthetic.Noise(part=part, size=wanted.size)
         labels = torch.from_numpy(synthetic.labels_of(count, number))
         parts[part] = Images(source, np.arange(count), labels, size=wanted.size)
-    return "synthetic", tuple(map(str, range(number))), parts
+    return Listed(name="synthetic", classes=tuple(map(str, range(number))), parts=parts)
 
 
 def _parts(name: str, train: Part, test: Part, wanted: Wanted) -> dict[str, Images]:
@@ -259,21 +279,24 @@ def _parts(name: str, train: Part, test: Part, wanted: Wanted) -> dict[str, Imag
     }
 
 
-def _data(name: str, classes: tuple[str, ...], parts: dict[str, Images]) -> Data:
+def _data(found: Listed) -> Data:
+    parts = found.parts
     mean, std = _statistics(parts["train"])
+    parts["train"].compare(parts["train"].read())
     broken = parts["train"].broken
     broken.loaded = dict(broken.found)
     return Data(
-        name=name,
-        classes=classes,
+        name=found.name,
+        classes=found.classes,
         channels=parts["train"].channels,
         train=parts["train"],
         validation=parts["validation"] if len(parts["validation"]) else None,
         test=parts["test"],
         mean=mean,
         std=std,
-        sha256=_digest(classes, parts),
+        sha256=_digest(found.classes, parts),
         broken=broken,
+        passed_over=found.passed_over,
     )
 
 
@@ -301,12 +324,14 @@ def _statistics(images: Images) -> tuple[tuple[float, ...], tuple[float, ...]]:
     return mean, tuple(math.sqrt(variance) or 1.0 for variance in variances)
 
 
-def _digest(classes: tuple[str, ...], parts: dict[str, Images]) -> str:
-    """Return the hash of what a set consists of."""
+def _digest(classes: tuple[str, ...], parts: dict[str, Images], *, sizes: bool = True) -> str:
+    """Return the hash of what a set consists of; of files with their sizes, or without."""
     digest = hashlib.sha256(json.dumps(classes).encode())
     for part, images in parts.items():
         digest.update(f"\n{part} {len(images)}\n".encode())
         for number, label in zip(images.members.tolist(), images.labels.tolist()):
             identity = images.source.identity(number)
             digest.update(b"%d %d " % (label, len(identity)) + identity)
+        if sizes and images.are_files:
+            digest.update(b"\nsizes " + images.sizes.astype("<i8").tobytes())
     return digest.hexdigest()

@@ -18,6 +18,7 @@ import safetensors.numpy
 from safetensors import SafetensorError
 
 from neuromirror.data.broken import shown
+from neuromirror.data.shard_index_checks import wrong_about, wrong_arrays
 from neuromirror.errors import RequestError
 
 FILE = "index.safetensors"
@@ -83,7 +84,8 @@ def read_index(root: Path) -> Index:
     Raises
     ------
     RequestError
-        If it cannot be read, is of another version, or is not what was written.
+        If it cannot be read, is of another version, is not what was written, or has what no images have, such as a
+        label that is none of its classes.
     """
     file = root / FILE
     said = shown(str(file))
@@ -100,6 +102,9 @@ def read_index(root: Path) -> Index:
     sha256 = arrays.pop("sha256", None)
     if sha256 is None or not np.array_equal(sha256, _digest(arrays)):
         raise RequestError(f"{said}: it is not as it was written: its hash is another. {_REMEDY}")
+    wrong = wrong_about(about) or next(wrong_arrays(arrays, ROWS, about), None)
+    if wrong is not None:
+        raise RequestError(f"{said}: {wrong}. Pack the images anew.")
     return Index(
         name=about["name"],
         classes=tuple(about["classes"]),

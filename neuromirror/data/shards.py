@@ -8,6 +8,7 @@ import io
 import os
 import zlib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,6 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from neuromirror.data.broken import shown
+from neuromirror.data.contents import Contents
 from neuromirror.data.files import decoded
 from neuromirror.data.resize import of_image
 from neuromirror.data.shard_index import Index
@@ -39,6 +41,15 @@ class Shards:
     index: Index
     rows: range
     channels: int = 3
+
+    @property
+    def contents(self) -> Contents:
+        """Checksums of the images, which the index has."""
+        return self._contents
+
+    @cached_property
+    def _contents(self) -> Contents:
+        return Contents(len(self), self.index.rows["crc32"][self.rows.start : self.rows.stop])
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -79,6 +90,10 @@ class Shards:
     def identity(self, number: int) -> bytes:
         """Return the name that an image's file had within the directory that was packed."""
         return self.index.identity(self.rows[number])
+
+    def size(self, number: int) -> int:
+        """Return how many bytes an image's file had."""
+        return int(self.index.rows["size"][self.rows[number]])
 
 
 def damaged_shards(root: Path, index: Index) -> list[str]:

@@ -7,7 +7,8 @@ of its target:
 
 Forward that is all. Awake W's gradient takes m_W products more, and the error that goes on to the layer below as many.
 In mirror mode an example takes m_W to drive the upper layer, and m_W for each separable term of the rule that teaches
-its B. So with B everywhere, and as many noisy examples as images, mirroring is 2/3 of forward and backward together.
+its B. Where a W has no B no error goes on below it, and nothing is computed there. So with B everywhere, and as many
+noisy examples as images, mirroring is 2/3 of forward and backward together.
 
 Products are counted with their additions, as multiply-accumulate operations (MAC), each two floating-point operations.
 Nonlinearities, norms, pools and the drawing of noise are left out; they take time by moving memory, not by arithmetic.
@@ -20,6 +21,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from neuromirror.circuit.error_path import mirrored_projections, reached_by_errors, without_errors
 from neuromirror.circuit.fit import ends, forward_path
 from neuromirror.modes import ModePlan
 from neuromirror.plan import Plan
@@ -52,8 +54,10 @@ def operations_of(plan: Plan, roles: Roles) -> Operations:
     macs = macs_by_projection(plan, roles)
     carried = _carrying_errors(plan, roles)
     path = plan.description.projections
-    taught = sum(n for w, n in macs.items() if w in roles.forward)
-    below = sum(n for w, n in macs.items() if path[w].source in carried)
+    reached = reached_by_errors(plan.description, roles.on)
+    returning = mirrored_projections(plan.description)
+    taught = sum(n for w, n in macs.items() if w in roles.forward and path[w].target in reached)
+    below = sum(n for w, n in macs.items() if {path[w].source, path[w].target} <= carried and w in returning)
     mirroring = {mode.name: _mirroring(plan, mode, macs) for mode in roles.mirrors}
     return Operations(forward=sum(macs.values()), backward=taught + below, mirroring=mirroring)
 
@@ -75,7 +79,10 @@ def taught_numbers(plan: Plan, roles: Roles) -> int:
     A B that takes the steps of its W (Kolen-Pollack) takes W's gradient, and has none of its own to exchange.
     """
     populations, found = plan.description.populations, 0
+    untaught = set(without_errors(plan.description, roles.on, roles.forward))
     for name in roles.forward:
+        if name in untaught:
+            continue
         population, _, part = name.rpartition(".")
         if part in ("bias", "norm") and population in populations:
             shape = populations[population].shape
@@ -97,13 +104,15 @@ def signal_numbers(plan: Plan, mode: ModePlan) -> int:
 
 
 def _carrying_errors(plan: Plan, roles: Roles) -> set[str]:
-    """Return the populations that errors have to reach, for something at them or below learns awake."""
+    """Return the populations that errors reach and have to reach, for something at them or below learns awake."""
     path = {name: p for name, p in forward_path(plan.description).items() if name in roles.on}
+    reached, returning = reached_by_errors(plan.description, roles.on), mirrored_projections(plan.description)
     found = set[str]()
     for population in ends(path)[2]:
         own = any(f"{population}.{part}" in roles.forward for part in ("bias", "norm"))
         into = [name for name, p in path.items() if p.target == population]
-        if own or any(name in roles.forward or path[name].source in found for name in into):
+        below = any(name in roles.forward or (name in returning and path[name].source in found) for name in into)
+        if population in reached and (own or below):
             found.add(population)
     return found
 

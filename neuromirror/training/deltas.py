@@ -22,7 +22,7 @@ class DeltaAngles:
     Attributes
     ----------
     vector : dict of str to float
-        Of the batch's δ as one vector; nan where an error is zero.
+        Of the batch's δ as one vector; nan where an error is zero, as below a W without a B.
     examples : dict of str to float
         Mean over the examples.
     """
@@ -66,8 +66,7 @@ def delta_angles(
 
 def _errors(network: Network, images: Tensor, labels: Tensor, loss: Callable[[Tensor, Tensor], Tensor]) -> dict:
     arriving: dict[str, Tensor] = {}
-    # Images that take a gradient, so that errors reach layers below which nothing learns.
-    output = network.signals(images.detach().requires_grad_(), arriving)[network.output].flatten(1)
+    output = network.signals(images, arriving)[network.output].flatten(1)
     found = torch.autograd.grad(loss(output, labels), list(arriving.values()), allow_unused=True)
     return {
         name: (torch.zeros_like(total) if delta is None else delta).float().cpu().numpy()

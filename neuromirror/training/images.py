@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,6 +13,7 @@ from neuromirror.circuit.fit import ends, flat_side, forward_path
 from neuromirror.circuit.load import load
 from neuromirror.data.load import Counts, Data, count_data, load_data
 from neuromirror.errors import RequestError
+from neuromirror.training import image_contents
 from neuromirror.training.settings import Settings
 
 
@@ -93,15 +94,39 @@ def _fitted(
     return circuit.fitted(channels=channels, classes=classes_of(data)), data, size
 
 
-def check_images(settings: Settings, data: Data, began_sha256: str | None) -> None:
-    """Refuse images that are not those that a run began with.
+def check_images(settings: Settings, data: Data, began_sha256: str | None, folder: Path) -> None:
+    """Refuse images that are not those that a run began with, or that it has read.
+
+    Parameters
+    ----------
+    settings : Settings
+    data : Data
+    began_sha256 : str or None
+        The run's ``data_sha256``; records of earlier versions have one of names and labels alone.
+    folder : Path
+        The run directory.
 
     Raises
     ------
     RequestError
+        With the first that differs, where that is known.
     """
-    if data.sha256 != began_sha256:
-        raise RequestError(f"{settings.data}: other images than the run began with. Restore them, or train anew.")
+    if began_sha256 not in (data.sha256, data.names_sha256):
+        first = image_contents.first_of_other_size(folder, data)
+        raise RequestError(
+            f"{settings.data}: other images than the run began with. {f'The first: {first} ' if first else ''}"
+            "Restore them, or train anew."
+        )
+    image_contents.compare(folder, data)
+
+
+def notes_of(data: Data, settings: Settings) -> Iterator[str]:
+    """Yield what is to be known of a set of images before it is trained on."""
+    if data.passed_over.count:
+        yield (
+            f"{settings.data}: {data.passed_over.count:,} files or folders are passed over, no images by their names, "
+            f"or in no class: {data.passed_over}. 'neuromirror data check' lists them."
+        )
 
 
 def _wanted(settings: Settings) -> dict[str, Any]:

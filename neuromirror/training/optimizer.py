@@ -9,7 +9,9 @@ from torch import Tensor
 
 from neuromirror.backends.torch.network import Network
 from neuromirror.circuit.description import Updater
+from neuromirror.circuit.error_path import without_errors
 from neuromirror.circuit.protocol import Training
+from neuromirror.errors import RequestError
 from neuromirror.training.rates import peak_rate
 from neuromirror.training.roles import Roles
 
@@ -20,22 +22,47 @@ class ForwardUpdater:
     Parameters
     ----------
     network : Network
-        Arrays of it that no rule teaches are frozen.
+        Arrays of it that no rule teaches are frozen, and those that no error reaches.
     roles : Roles
     training : Training
         For the peak of the learning rates.
+
+    Attributes
+    ----------
+    without_errors : tuple of str
+        What is listed to learn and has no error to learn from.
+
+    Raises
+    ------
+    RequestError
+        If that is all that would learn.
+
+    Notes
+    -----
+    Where a W has no B, no error reaches what is below it, and the drive of the forward rule is zero there. What the
+    updater of its rule does by itself it does all the same, as in ``neuromirror run``: an array without decay keeps its
+    bits, one with decay shrinks.
     """
 
     def __init__(self, network: Network, roles: Roles, training: Training) -> None:
         self.network, self.roles = network, roles
         taught = {**roles.forward, **roles.kolen_pollack}
+        self.without_errors = tuple(without_errors(network.plan.description, roles.on, roles.forward))
+        if roles.forward and len(self.without_errors) == len(roles.forward):
+            raise RequestError(
+                f"no error reaches {' or '.join(self.without_errors[:3])}: no B leads down to what learns, so that "
+                "nothing would. Take out feedback.skip, or let what is above it learn."
+            )
+        resting = {one for name in self.without_errors for one in _arrays(network, name)}
         arrays: dict[str, list[Tensor]] = {}
         for name, rule in taught.items():
             arrays.setdefault(rule, []).extend(_arrays(network, name))
-        for parameter in set(network.parameters()) - {one for group in arrays.values() for one in group}:
+        learning = {one for group in arrays.values() for one in group} - resting
+        for parameter in set(network.parameters()) - learning:
             parameter.requires_grad_(False)
         rules = network.plan.description.rules
         groups = [{"params": some, **_options(rules[rule].updater, training)} for rule, some in arrays.items()]
+        self._decaying = [one for g in groups if g["weight_decay"] for one in g["params"] if one in resting]
         self.optimizer = torch.optim.SGD(groups, fused=is_fused(next(network.parameters()).device) or None)
 
     def step(self, factor: float) -> None:
@@ -43,6 +70,8 @@ class ForwardUpdater:
 
         Kolen-Pollack: B takes the step of its W, which is the product of the same two signals.
         """
+        for array in self._decaying:
+            array.grad = torch.zeros_like(array)
         for w, layer in self.network.weighted():
             if self.network.feedback_of.get(w) in self.roles.kolen_pollack and layer.weight.grad is not None:
                 grad = layer.weight.grad

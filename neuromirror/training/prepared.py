@@ -92,5 +92,5 @@ def prepared_again(folder: Path, manifest: Manifest, settings: Settings) -> Prep
     prepared = prepare(load(folder / "circuit.toml"), settings, overlaid=True)
     check_circuit(folder, prepared.circuit, manifest)
     if (began := manifest.summary.get("data_sha256")) is not None:
-        check_images(settings, prepared.data, began)
+        check_images(settings, prepared.data, began, folder)
     return prepared

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from neuromirror.circuit.axons import role_in
 from neuromirror.circuit.capabilities import TRAINING, unsupported
 from neuromirror.circuit.description import Description, Updater
+from neuromirror.circuit.error_path import mirrored_projections
+from neuromirror.circuit.fit import forward_path
 from neuromirror.circuit.protocol import Training
 from neuromirror.circuit.rules import drive_of
 from neuromirror.errors import CircuitError, Problem
@@ -207,4 +209,18 @@ def _built(described: Description, engaged: str) -> list[Problem]:
             'through every B and gate of the network. Add "@feedback", "@gate" and "@error".'
         )
         found.append(_problem(f"modes.{engaged}.on", message))
+    return [*found, *_without_gates(described, engaged)]
+
+
+def _without_gates(described: Description, engaged: str) -> list[Problem]:
+    """Report populations that errors pass with the slope of their cells, though the file has no axons that bring it."""
+    gated = {p.source for p in described.projections.values() if role_in(p, engaged) == "gate"}
+    passed = {described.projections[w].source for w in mirrored_projections(described)}
+    found = []
+    for name in sorted(passed & {p.target for p in forward_path(described).values()} - gated):
+        if described.cells[described.populations[name].cell].activation != "linear":
+            message = f"in training errors pass {name} with the slope of its cells (eq. 3), and no gate brings it here."
+            found.append(
+                _problem(f"modes.{engaged}.on", f"{message} Add a gate from {name}, or make its cells linear.")
+            )
     return found

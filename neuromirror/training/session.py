@@ -26,6 +26,7 @@ from neuromirror.schedule import window_s
 from neuromirror.training import checkpoint
 from neuromirror.training.agreement import CHECKED_EVERY, Agreed, agree, check_same
 from neuromirror.training.deltas import delta_angles
+from neuromirror.training.image_contents import KeptContents
 from neuromirror.training.loop import Tally, Trainer
 from neuromirror.training.moment import go_on, state_of
 from neuromirror.training.profiling import Profile
@@ -68,6 +69,7 @@ class Session:
         self.ranks = trainer.ranks
         self.notes = dict(notes or {})
         self.saved_step: int | None = None
+        self.contents = KeptContents(data, writer.path, self.ranks)
         self.rows, self.last, self.broken_told = 0, dict[str, Any](), 0
         data.broken.begin()
         self.broken_known = len(data.broken.found)
@@ -162,6 +164,7 @@ class Session:
         if self.saved_step == self.trainer.step:
             return
         check_same(self.trainer.network, self.ranks, self.trainer.step)
+        self.contents.save()
         state, length = state_of(self.trainer), self.trainer.length
         state.said |= {"rows": self.rows, "last": self.last, "data_sha256": self.data.sha256}
         state.said |= {"broken": dict(self.data.broken.found), "broken_told": self.broken_told}

@@ -21,7 +21,8 @@ from neuromirror.record.checkpoint import reopened
 from neuromirror.record.store import RunWriter, check_free
 from neuromirror.result import Run, open_run
 from neuromirror.simulation import Progress, carry_out, manifest_of, run_folders, versions_of
-from neuromirror.training.images import Fitted, check_images, circuit_to_train, fitted_to_images
+from neuromirror.training import image_contents
+from neuromirror.training.images import Fitted, check_images, circuit_to_train, fitted_to_images, notes_of
 from neuromirror.training.settings import Settings
 from neuromirror.training.settings_file import FILE, read_settings, to_json
 from neuromirror.training.spiking_record import SpikingRecorder, entries
@@ -104,6 +105,8 @@ def spiking_training(circuit: Circuit | str | Path, settings: Settings, *, overl
     training = fitted.circuit.description.training or Training()
     phases = stretches(training, roles, fitted.data)
     whole = scheduled(fitted.circuit, training, roles, fitted.data, phases)
+    for _, part in image_contents.parts_of(fitted.data):
+        part.compare(part.read())
     return SpikingTraining(fitted=fitted, roles=roles, phases=phases, scheduled=whole)
 
 
@@ -130,6 +133,8 @@ def train_spiking_seeds(
     simulator = load_backend("brian2")
     target = simulator.target(plans, options)
     announce(f"{said_of(training)}; brian2 ({target}), {len(plans)} seed{'' if len(plans) == 1 else 's'}")
+    for line in notes_of(training.fitted.data, settings):
+        announce(line)
     total_s = plans[0].phases[-1].stop_s
     recorders = [
         _recorder(
@@ -169,7 +174,7 @@ def resume_spiking(
     check_incomplete(folder, manifest, "Train again")
     check_resumable(folder, manifest, *LIBRARIES)
     training = spiking_training(load(folder / "circuit.toml"), settings, overlaid=True)
-    check_images(settings, training.fitted.data, manifest.summary.get("data_sha256"))
+    check_images(settings, training.fitted.data, manifest.summary.get("data_sha256"), folder)
     check_circuit(folder, training.fitted.circuit, manifest)
     plan, (writer, found) = training.plan(manifest.seed), reopened(folder)
     total_s = plan.phases[-1].stop_s
@@ -211,6 +216,8 @@ def _writer(training: SpikingTraining, plan: Plan, settings: Settings, folder: P
     manifest = dataclasses.replace(manifest, versions=versions, summary=summary)
     files = training.fitted.circuit.to_files("circuit")
     text = files.pop("circuit.toml").decode()
+    if (checksums := image_contents.to_bytes(data)) is not None:
+        files[image_contents.FILE] = checksums
     return RunWriter.create(folder, manifest, text, {**files, FILE: to_json(settings).encode()})
 
 

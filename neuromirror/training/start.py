@@ -13,7 +13,7 @@ from neuromirror.record import open_run
 from neuromirror.record.onlooker import Onlooker
 from neuromirror.record.store import RunWriter, check_free, is_free
 from neuromirror.simulation import manifest_of, versions_of
-from neuromirror.training import checkpoint
+from neuromirror.training import checkpoint, image_contents
 from neuromirror.training.forks import check_fork, copy_rows
 from neuromirror.training.images import check_images
 from neuromirror.training.loop import Trainer
@@ -48,6 +48,8 @@ def begin(
         ranks.together(lambda: check_fork(fork, state, trainer))
         assert state is not None
         notes = {"forked_from": {"run": fork.absolute().name, "step": state.said["step"]}}
+        if state.said["data_sha256"] == prepared.data.sha256:  # another set of images is another matter
+            ranks.together(lambda: image_contents.compare(fork, prepared.data))
     writer = ranks.on_first(lambda: _writer(prepared, trainer, settings, folder, notes))
     session = Session(trainer, prepared.data, prepared.size, settings, writer or Onlooker(folder), notes)
     if fork is not None and state is not None:
@@ -86,7 +88,7 @@ def gone_on(
     notes = {key: one for key, one in open_run(folder).manifest.summary.items() if key == "forked_from"}
     state = checkpoint.newest(folder / CHECKPOINTS, ranks=ranks)
     if state is not None:
-        check_images(settings, prepared.data, state.said["data_sha256"])
+        ranks.together(lambda: check_images(settings, prepared.data, state.said["data_sha256"], folder))
     trainer = prepared.trainer(seed, settings, ranks)
     rows = 0 if state is None else state.said["rows"]
     writer = ranks.on_first(lambda: RunWriter.reopen(folder, rows))

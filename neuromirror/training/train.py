@@ -21,6 +21,7 @@ from neuromirror.simulation import run_folders
 from neuromirror.training import checkpoint
 from neuromirror.training.agreement import check_alike
 from neuromirror.training.forks import check_same_run
+from neuromirror.training.images import notes_of
 from neuromirror.training.loop import Trainer
 from neuromirror.training.moment import go_on
 from neuromirror.training.prepared import Prepared, prepare, prepared_again
@@ -162,6 +163,8 @@ def train_seeds(
                 make = gone_on if has_begun else begin
                 session = make(prepared, seed, settings, folder, ranks, fork=fork)
                 announce(said_of(session, prepared, settings))
+                for line in notes_of(prepared.data, settings):
+                    announce(line)
                 session.run(progress(session))
         runs.append(_opened(folder, figures, ranks))
     return runs
@@ -257,13 +260,13 @@ def plan_line(trainer: Trainer, prepared: Prepared, settings: Settings) -> str:
     length, ranks = trainer.length, trainer.ranks.size
     images, test = len(prepared.data.train), len(prepared.data.test)
     mirrored = f", the first {length.mirror} of mirroring alone" if length.mirror else ""
-    threads = torch.get_num_threads()
+    threads, resting = torch.get_num_threads(), ", ".join(trainer.updater.without_errors)
     return (
         f"{prepared.circuit.name}: {length.total} steps of {trainer.training.batch} images{mirrored}; "
         f"{prepared.data.name}, {images} images to learn from and {test} to test; "
         f"torch ({'' if ranks == 1 else f'{ranks} processes, '}{trainer.device}, {settings.dtype}, "
         f"{threads} thread{'' if threads == 1 else 's'}), "
-        f"seed {trainer.network.plan.seed}"
+        f"seed {trainer.network.plan.seed}{f'; no error reaches {resting}, for want of a B' if resting else ''}"
     )
 
 

@@ -69,6 +69,20 @@ def test_operations_are_those_that_torch_counts(kind: str, method: str) -> None:
     assert (found.forward, found.backward) == counted(network, 4)
 
 
+@pytest.mark.parametrize(
+    ("kind", "skip"), [("conv", ["P"]), ("conv", ["W1", "W2"]), ("conv", ["W_head"]), ("dense", ["W2"])]
+)
+def test_below_what_has_no_b_nothing_is_computed_or_exchanged(kind: str, skip: list[str]) -> None:
+    tables: Tables = TINY[kind]()
+    del tables["mirroring"]
+    circuit = nm.Circuit({**tables, "feedback": {"skip": skip}, "schedule": tables["schedule"][1:]})
+    plan, roles, network = parts_of(circuit, filled=True)
+    found = operations_of(plan, roles)
+    assert (found.forward, found.backward) == counted(network, 4)
+    gradients = [p.grad for p in network.parameters() if p.grad is not None]
+    assert taught_numbers(plan, roles) == sum(grad.numel() for grad in gradients)
+
+
 @pytest.mark.parametrize("turns", ["each", "alternate", "together"])
 @pytest.mark.parametrize("kind", TINY)
 def test_operations_of_mirroring_are_those_that_torch_counts(kind: str, turns: str) -> None:

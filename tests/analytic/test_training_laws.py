@@ -16,6 +16,7 @@ from experiments.tiny_nets import Tables, conv_tables, dense_tables
 from neuromirror.backends.torch.network import Network
 from neuromirror.backends.torch.run import TorchEngine
 from neuromirror.circuit.protocol import Training
+from neuromirror.errors import CircuitError, RequestError
 from neuromirror.plan import FloatArray, Plan
 from neuromirror.rules.updater import PlainUpdater
 from neuromirror.training.deltas import delta_angles
@@ -135,6 +136,118 @@ def test_an_engaged_step_is_the_rules_that_the_file_names(method: str, updater: 
     learned = {name for name in before if name[0] == "W" or name.endswith(".bias")}
     assert {name for name in found if np.any(found[name] != before[name])} >= learned
     assert max(float(np.abs(found[name] - before[name]).max()) for name in learned) > 1e-4
+
+
+# ---- no B, no error --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("skip", [["W1", "W2"], ["W2"], ["W3"]], ids="-".join)
+@pytest.mark.parametrize("decay", [0.0, 0.3])
+@pytest.mark.parametrize("method", ["wm", "fa", "bp", "ss", "kp"])
+def test_below_a_w_without_a_b_nothing_learns_from_errors_as_in_run(method: str, decay: float, skip: list[str]) -> None:
+    """Only decay moves an array that no error reaches, as in `run`; without decay it keeps its bits."""
+    tables = plain_tables({"kind": "plain", "rate": 0.05, "decay": decay})
+    tables["feedback"]["skip"] = skip
+    trainer = trainer_of(tables, method, batch=256, micro_batch=128)
+    trainer.roles = type(trainer.roles)(**{**vars(trainer.roles), "mirrors": ()})  # awake alone
+    before = arrays_of(trainer.network)
+    images, labels = trainer.batches.at(0)  # pyright: ignore[reportAttributeAccessIssue]
+    trainer.advance()
+    found = arrays_of(trainer.network)
+    expected, _ = own_arithmetic(trainer.network.plan, images, labels)
+    for name, array in expected.items():
+        np.testing.assert_allclose(found[name], array, **EXACT, err_msg=name)
+    lowest = 3 if "W3" in skip else 2  # the layer above which every W has a B
+    reached = {f"W{layer}" for layer in range(lowest, 4)} | {f"y{layer}.bias" for layer in range(lowest, 4)}
+    assert all(np.any(found[name] != before[name]) for name in reached)
+    for name in before.keys() & {"W1", "W2", "y1.bias", "y2.bias"} - reached:
+        rate = 0.05 if decay and name[0] == "W" else 0.0  # biases have a rule of their own, without decay
+        np.testing.assert_allclose(found[name], before[name] * (1 - rate * decay), **EXACT, err_msg=name)
+        assert rate or np.array_equal(found[name], before[name])
+
+
+def residual_tables() -> Tables:
+    """Return a network with every kind of projection and of norm, in which each can be the only way down."""
+    normed = {"cell": "cell", "norm": {"kind": "batch_norm", "when": "after"}, "bias": {"init": "normal", "gain": 0.1}}
+    tables = conv_tables(**AT_ONCE)
+    tables["populations"] |= {
+        "y2": {
+            "path": "forward",
+            "layer": 2,
+            "shape": [6, 4, 4],
+            **normed,
+            "norm": {"kind": "batch_norm", "when": "before"},
+        },
+        "sum": {"path": "forward", "layer": 3, "shape": [6, 4, 4], "cell": "cell"},
+        "pool": {"path": "forward", "layer": 4, "shape": [6, 2, 2], "cell": "linear"},
+        "dense": {
+            "path": "forward",
+            "layer": 5,
+            "shape": [12],
+            "cell": "cell",
+            "bias": {"init": "normal", "gain": 0.1},
+        },
+        "head": {**tables["populations"]["head"], "layer": 6},
+    }
+    tables["projections"] |= {
+        "S": {"source": "y2", "target": "sum", "connector": "shortcut", "join": "before"},
+        "P": {**tables["projections"]["P"], "source": "sum"},
+        "W_dense": {"source": "pool", "target": "dense", "connector": "all_to_all", "weight": {}},
+        "W_head": {"source": "dense", "target": "head", "connector": "all_to_all", "weight": {}},
+    }
+    for rule in ("forward", "free"):
+        tables["rules"][rule]["updater"] = {"kind": "sgd", "rate": 0.1, "momentum": 0.9, "nesterov": True}
+    return tables
+
+
+WAY_DOWN = {"W_head": "dense", "W_dense": "pool", "P": "sum", "S": "y2", "W2": "y1", "W1": "image"}
+"""Every projection from the head down, and the population that it leads from."""
+
+
+@pytest.mark.parametrize("cut", WAY_DOWN)
+def test_whatever_kind_of_projection_lacks_a_b_all_below_keeps_its_bits(cut: str) -> None:
+    tables = residual_tables()
+    tables["feedback"]["skip"] = [cut]
+    trainer = trainer_of(tables)
+    trainer.roles = type(trainer.roles)(**{**vars(trainer.roles), "mirrors": ()})
+    before = arrays_of(trainer.network)
+    norms = {name: value.clone() for name, value in trainer.network.norms.named_parameters()}
+    trainer.advance()
+    trainer.advance()
+    order = list(WAY_DOWN.values())
+    below = set(order[order.index(WAY_DOWN[cut]) :])
+    projections = trainer.network.plan.description.projections
+    for name, array in arrays_of(trainer.network).items():
+        if name in trainer.network.plan.mirrors:
+            continue
+        target = name.removesuffix(".bias") if name.endswith(".bias") else projections[name].target
+        assert np.array_equal(array, before[name]) == (target in below), name
+    for name, value in trainer.network.norms.named_parameters():
+        assert torch.equal(value, norms[name]) == (name.partition(".")[0] in below), name
+
+
+def test_delta_below_a_w_without_a_b_has_no_angle() -> None:
+    tables = residual_tables()
+    tables["feedback"]["skip"] = ["P"]
+    found = measured(trainer_of(tables))
+    assert {name for name, angle in found.items() if np.isnan(angle)} == {"y1", "y2"}
+
+
+def test_training_of_which_no_error_reaches_anything_is_refused() -> None:
+    tables = conv_tables(**AT_ONCE)
+    tables["feedback"]["skip"] = ["W_head"]
+    tables["modes"]["engaged"]["learn"] = {"W1": "forward", "y2.norm": "free"}
+    with pytest.raises(RequestError, match=r"no error reaches W1 or y2\.norm"):
+        trainer_of(tables)
+
+
+def test_a_network_passes_no_slope_that_the_file_lacks() -> None:
+    circuit = nm.Circuit(dense_tables((64, 12, 8, 10))).expand().without("g2")
+    with pytest.raises(CircuitError, match=r"in training errors pass y2 with the slope of its cells \(eq\. 3\)"):
+        roles_of(Plan(circuit, 0))
+
+
+# ---- rates -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("batch", "rate", "times"), [(512, None, 2.0), (64, None, 0.25), (64, 0.05, 1.0)])

@@ -21,6 +21,8 @@ from neuromirror.data.broken import UnreadableImageError
 from neuromirror.data.check import Report, check_directory
 from neuromirror.data.examine import ERRORS, NOTES, examined
 from neuromirror.data.files import Files
+from neuromirror.data.load import count_data, load_data
+from neuromirror.data.pack import pack_directory
 from neuromirror.errors import RequestError
 
 # A process of several threads may be forked here: what the workers do needs none of them.
@@ -37,6 +39,8 @@ def encoded(image: Image.Image = NOISE, kind: str = "PNG", **options: object) ->
 
 
 PNG, JPEG = encoded(), encoded(kind="JPEG")
+TWO, EXIF = {"save_all": True, "append_images": [NOISE.rotate(180)]}, Image.Exif()
+EXIF[0x0112] = 6  # a quarter to the right
 
 
 def grow(root: Path, more: Mapping[str, bytes] | None = None) -> Path:
@@ -103,6 +107,17 @@ def call(capsys: pytest.CaptureFixture[str]) -> Call:
         ("jpeg_called.png", JPEG, ["misnamed"]),
         ("gif_called.png", encoded(NOISE.quantize(8), "GIF"), ["other mode", "misnamed"]),
         ("grey_png_called.jpg", encoded(NOISE.convert("L")), ["grey", "misnamed"]),
+        ("well.jfif", JPEG, []),
+        ("well.tif", encoded(kind="TIFF"), []),
+        ("well.ppm", encoded(kind="PPM"), []),
+        ("still.gif", encoded(NOISE.quantize(8), "GIF"), ["other mode"]),
+        (
+            "moving.gif",
+            encoded(NOISE.quantize(8), "GIF", **TWO),
+            ["other mode", "frames"],
+        ),
+        ("pages.tiff", encoded(kind="TIFF", **TWO), ["frames"]),
+        ("turned.jpg", encoded(kind="JPEG", exif=EXIF), ["orientation"]),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -133,7 +148,7 @@ def test_errors_are_what_decoding_stops_at(
     root.mkdir(exist_ok=True)
     (root / "x.png").write_bytes(bytes(cut))
     files = Files(root=root, names=("x.png",))
-    kinds = {finding.kind for finding in examined(files, 0)}
+    kinds = {finding.kind for finding in examined(files, 0).findings}
     try:
         files.pixels(0)
     except UnreadableImageError:
@@ -148,7 +163,7 @@ def test_a_file_that_ends_anywhere_is_called_truncated(tmp_path: Path, content: 
     files = Files(root=tmp_path, names=("x.png",))
     for length in range(61, len(content) - 60):
         (tmp_path / "x.png").write_bytes(content[:length])
-        assert [finding.kind for finding in examined(files, 0)] == ["truncated"], length
+        assert [finding.kind for finding in examined(files, 0).findings] == ["truncated"], length
 
 
 def test_what_cannot_be_opened_is_unreadable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,6 +235,67 @@ def test_only_the_first_findings_are_kept_unless_all_are_wanted(tmp_path: Path) 
     assert found(every) == {"misnamed": [f"train/a/{i}.jpg" for i in range(9)]}
 
 
+def mixed(root: Path, *, coloured: str | None) -> Path:
+    """Write 600 grey images for training, more than are looked at first, one of them in colour, or one for tests."""
+    grey = encoded(NOISE.convert("L").resize((4, 4)))
+    names = [f"train/{c}/{i:03}.png" for c in "ab" for i in range(300)] + [
+        f"test/{c}/{i}.png" for c in "ab" for i in "01"
+    ]
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(grey)
+    if coloured is not None:
+        (root / coloured).write_bytes(encoded(NOISE.resize((4, 4))))
+    return root
+
+
+@pytest.mark.parametrize("coloured", [None, "train/a/008.png", "train/b/299.png", "test/b/1.png"])
+def test_check_and_training_take_the_same_number_of_channels(coloured: str | None, tmp_path: Path, call: Call) -> None:
+    """Wherever the only image of colour is, it makes the set one of three channels, and nothing is lost."""
+    root = mixed(tmp_path / "set", coloured=coloured)
+    report, data = check_directory(root), load_data(root, size=(4, 4))
+    assert report.channels == data.channels == count_data(root, size=(4, 4)).channels == (1 if coloured is None else 3)
+    if coloured is None:
+        assert not report.findings
+        assert "channels   1: no image has colour\n" in call("data", "check", root).out
+        return
+    assert report.findings["grey"].count == 603
+    part = data.train if coloured.startswith("train") else data.test
+    (index,) = (i for i in range(len(part)) if part.source.identity(int(part.members[i])).decode() == coloured)
+    expected = np.array(NOISE.resize((4, 4))).transpose(2, 0, 1)
+    assert np.array_equal(part.image(index).numpy(), expected)
+    pack_directory(root, tmp_path / "packed")
+    assert load_data(tmp_path / "packed", size=(4, 4)).channels == check_directory(tmp_path / "packed").channels == 3
+
+
+def test_an_image_that_got_colour_after_the_set_was_listed_is_not_turned_grey(tmp_path: Path) -> None:
+    root = mixed(tmp_path, coloured=None)
+    files = Files(root=root, names=("train/a/008.png",), channels=1)
+    (root / "train/a/008.png").write_bytes(PNG)
+    with pytest.raises(UnreadableImageError, match=r"008\.png: this image cannot be read \(it has colour, and no"):
+        files.pixels(0)
+
+
+def test_what_is_passed_over_is_named_and_counted(tmp_path: Path, call: Call) -> None:
+    root = grow(tmp_path / "set", {f"train/a/boxes{i}.txt": b"" for i in range(3)})
+    grow(root, {"test/stray.png": PNG, "val/c/x.png": PNG, "words.txt": b"", "train/.hidden": b""})
+    report = check_directory(root)
+    assert report.can_be_trained_on
+    assert report.passed_over.count == 6
+    assert set(report.passed_over.names) == {
+        *(f"train/a/boxes{i}.txt" for i in range(3)),
+        "test/stray.png",
+        "val/",
+        "words.txt",
+    }
+    out = call("data", "check", root).out
+    assert "passed over  6: no image by its name, or in no class; not trained on\n" in out
+    assert "and 3 more; --list shows them" in out
+    assert "words.txt" in call("data", "check", root, "--list").out
+    assert json.loads(call("data", "check", root, "--json").out.splitlines()[-1])["passed_over"]["count"] == 6
+    assert load_data(root, size=(4, 4)).passed_over == report.passed_over
+
+
 # ---- the command ----------------------------------------------------------------------------------------------------
 
 
@@ -228,7 +304,7 @@ def test_a_directory_without_surprises_exits_with_0(call: Call, tmp_path: Path) 
     assert code == 0
     assert out == (
         "set: 2 classes\ntrain      6 images, 3 of each class\ntest       6 images, 3 of each class\n"
-        "nothing that training would stop at or convert\n"
+        "channels   3\nsizes      30×20, columns × rows\nnothing that training would stop at or convert\n"
     )
 
 
@@ -259,6 +335,9 @@ def test_json_is_the_last_line(call: Call, tmp_path: Path) -> None:
     assert json.loads(out.splitlines()[-1]) == {
         "name": "set",
         "classes": 2,
+        "channels": 3,
+        "sizes": {"smallest": [30, 20], "largest": [30, 20]},
+        "passed_over": {"count": 0, "names": []},
         "parts": {
             "train": {"images": 7, "fewest": [3, "a"], "most": [4, "b"]},
             "test": {"images": 6, "fewest": [3, "a"], "most": [3, "a"]},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -117,18 +117,77 @@ def test_what_is_no_image_is_passed_over(tmp_path: Path) -> None:
             "train/a/notes.txt": b"",
             "train/a/Thumbs.db": b"",
             "train/a/png": b"",
-            "train/a/inner/x.png": picture(),
         },
     )
     assert load(root).sha256 == before.sha256
     assert names(load(root).train) == names(before.train)
 
 
+def test_images_in_folders_of_a_class_are_of_that_class(tmp_path: Path) -> None:
+    root = plain(tmp_path)
+    grow(root, {"train/a/10/x.png": picture(), "train/a/9/deep/y.png": picture(), "train/b/images/x.png": picture()})
+    data = load(root)
+    assert names(data.train) == [
+        *("train/a/0.png", "train/a/1.png", "train/a/10/x.png", "train/a/2.png", "train/a/9/deep/y.png"),
+        *("train/b/0.png", "train/b/1.png", "train/b/2.png", "train/b/images/x.png"),
+    ]
+    assert data.train.labels.tolist() == [0] * 5 + [1] * 4
+
+
+@pytest.mark.parametrize("folders", [("train_set", "test_set"), ("a", "b")])
+def test_class_folders_of_class_folders_are_not_taken_for_classes(tmp_path: Path, folders: tuple[str, str]) -> None:
+    """Otherwise a set that is divided under names which are not known would learn to tell its parts apart."""
+    contents = {f"{part}/{c}/{i}.png": picture() for part in folders for c in ("cat", "dog") for i in range(5)}
+    with pytest.raises(RequestError, match=r"it has no images of its own, and 2 folders with images, which may"):
+        load(grow(tmp_path, contents))
+
+
+def tiny_imagenet(root: Path) -> Path:
+    contents = {f"train/{c}/images/{c}_{i}.JPEG": picture(i) for c in ("n01", "n02") for i in range(3)}
+    contents |= {f"train/{c}/{c}_boxes.txt": b"x" for c in ("n01", "n02")}
+    contents |= {f"val/images/val_{i}.JPEG": picture(i) for i in range(11)}
+    lines = [f"val_{i}.JPEG\tn0{2 - i % 2}\t0\t0\t9\t9" for i in range(11)]
+    contents |= {"val/val_annotations.txt": "\n".join([*lines, ""]).encode()}
+    return grow(root, {**contents, "test/images/test_0.JPEG": picture(), "wnids.txt": b"n01\nn02\n"})
+
+
+def test_tiny_imagenet_is_taken_as_it_is_unpacked(tmp_path: Path) -> None:
+    data = load(tiny_imagenet(tmp_path / "tiny-imagenet-200"))
+    assert data.classes == ("n01", "n02")
+    assert names(data.train) == [f"train/{c}/images/{c}_{i}.JPEG" for c in ("n01", "n02") for i in range(3)]
+    assert names(data.test) == [f"val/images/val_{i}.JPEG" for i in (1, 3, 5, 7, 9, 0, 10, 2, 4, 6, 8)]
+    assert data.test.labels.tolist() == [0] * 5 + [1] * 6
+    assert set(data.passed_over.names) == {"train/n01/n01_boxes.txt", "train/n02/n02_boxes.txt", "test/", "wnids.txt"}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda text: text.replace(b"val_3.JPEG", b"val_33.JPEG"), r"it is of 11 images, .* 'val_33\.JPEG' is missing"),
+        (lambda text: text[text.index(b"\n") + 1 :], r"'val_0\.JPEG' has no line\. Put in exactly those"),
+        (lambda text: text.replace(b"val_3.JPEG", b"val_2.JPEG"), r"txt:4: a second line of 'val_2\.JPEG'"),
+        (lambda text: text.replace(b"\t", b" "), r"txt:1: no name and class, divided by a tab"),
+        (
+            lambda text: text.replace(b"n02", b"n03"),
+            r"val: other classes than in 'train': it lacks 'n02' and adds 'n03'",
+        ),
+    ],
+)
+def test_annotations_of_other_images_are_refused(
+    tmp_path: Path, change: Callable[[bytes], bytes], message: str
+) -> None:
+    file = tiny_imagenet(tmp_path) / "val" / "val_annotations.txt"
+    file.write_bytes(change(file.read_bytes()))
+    with pytest.raises(RequestError, match=message):
+        load(tmp_path)
+
+
 def test_suffixes_count_in_any_case(tmp_path: Path) -> None:
     kinds = {"a.JPG": "JPEG", "b.Jpeg": "JPEG", "c.PNG": "PNG", "d.bmp": "BMP", "e.WebP": "WEBP"}
+    kinds |= {"f.GIF": "GIF", "g.Tif": "TIFF", "h.tiff": "TIFF", "i.JFIF": "JPEG", "j.jpe": "JPEG", "k.ppm": "PPM"}
     root = plain(tmp_path)
     grow(root, {f"train/a/{name}": encoded(picture(), kind) for name, kind in kinds.items()})
-    assert names(load(root).train)[3:8] == [f"train/a/{name}" for name in kinds]
+    assert names(load(root).train)[3:14] == [f"train/a/{name}" for name in kinds]
 
 
 def test_names_may_have_spaces_and_any_letters(tmp_path: Path) -> None:
@@ -297,12 +356,11 @@ def test_one_image_of_colour_makes_the_set_one_of_colours(tmp_path: Path, place:
     assert load(tmp_path, train_images=1).channels == 3
 
 
-def test_in_a_grey_set_colours_become_luminance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(image_files, "LOOKED_AT", 2)  # the first and the last
-    contents = {f"{c}/{i}.png": picture(10 * i, "L") for c in "ab" for i in range(5)} | {"a/1.png": picture(100)}
-    data = load(grow(tmp_path, contents))
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "I;16"])
+def test_images_without_colour_are_of_one_channel_whatever_their_mode(tmp_path: Path, mode: str) -> None:
+    image = Image.fromarray(DEEP) if mode == "I;16" else picture(100, "L").convert(mode)
+    data = load(grow(tmp_path, {f"{c}/{i}.png": image for c in "ab" for i in range(5)}))
     assert data.channels == 1
-    assert data.train.image(1)[0, 0, 0] == np.array(picture(100, "L"))[0, 0]
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP"])

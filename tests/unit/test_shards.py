@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import tarfile
@@ -11,13 +12,14 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+import safetensors.numpy
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 from neuromirror.cli import main
-from neuromirror.data import Batches, load_data
+from neuromirror.data import Batches, load_data, shard_index
 from neuromirror.data import images as images_module
 from neuromirror.data.check import check_directory
 from neuromirror.data.pack import pack_directory
@@ -61,6 +63,55 @@ def call(capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
         return Outcome(stopped.value.code, *capsys.readouterr())
 
     return run
+
+
+def rewritten(out: Path, **changes: object) -> None:
+    """Write an index with other arrays, or without some, and with the hash that belongs to it."""
+    arrays = safetensors.numpy.load((out / FILE).read_bytes())
+    about = json.loads(arrays["about"].tobytes())
+    for name, change in changes.items():
+        if name in about:
+            about[name] = change
+        elif change is None:
+            del arrays[name]
+        else:
+            arrays[name] = change(arrays[name])  # pyright: ignore[reportCallIssue]
+    arrays["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
+    del arrays["sha256"]
+    (out / FILE).write_bytes(safetensors.numpy.save({**arrays, "sha256": shard_index._digest(arrays)}))
+
+
+def with_first(value: int) -> Callable[[np.ndarray], np.ndarray]:
+    return lambda array: np.concatenate([np.array([value], array.dtype), array[1:]])
+
+
+WRONG_INDEX: dict[str, tuple[dict[str, object], str]] = {
+    "label -100": ({"label": with_first(-100)}, r"image 0 has label -100, where its 2 classes count from 0 to 1"),
+    "label 2": ({"label": lambda array: array * 2}, r"image 6 has label 2, where its 2 classes"),
+    "no labels": ({"label": None}, r"the array 'label' is missing"),
+    "fractions": ({"label": lambda array: array.astype(np.float32)}, r"'label' is float32 .* a row of int64"),
+    "too few": ({"label": lambda array: array[:-1]}, r"'shard' has 18 rows, and 'label' has 17"),
+    "tar file": ({"shard": with_first(7)}, r"image 0 is in tar file number 7 of 2"),
+    "place": ({"offset": with_first(10**9)}, r"image 0 is not within its tar file, 'train-000000\.tar'"),
+    "length": ({"size": with_first(-1)}, r"image 0 is not within its tar file"),
+    "names": ({"ends": with_first(-1)}, r"its names do not end where it says"),
+    "all for training": ({"train": 18}, r"18 of its 18 images are for training"),
+    "classes": ({"classes": ["a", "a"]}, r"it has 1 classes of 2 names"),
+    "elsewhere": ({"shards": [["../x.tar", 9]]}, r"its tar files are no list of names and lengths"),
+}
+
+
+@pytest.mark.parametrize("what", WRONG_INDEX)
+def test_an_index_of_what_no_images_have_is_refused_by_check_and_by_training_alike(what: str, tmp_path: Path) -> None:
+    """Its hash is right: whoever has made it has not damaged it."""
+    changes, message = WRONG_INDEX[what]
+    out = tmp_path / "packed"
+    pack_directory(tree(tmp_path / "set"), out)
+    rewritten(out, **changes)
+    for take in (check_directory, lambda root: load_data(root, size=SIZE)):
+        with pytest.raises(RequestError, match=message) as found:
+            take(out)
+        assert str(out / FILE) in str(found.value)
 
 
 @pytest.mark.parametrize("kept", [True, False])

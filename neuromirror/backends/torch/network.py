@@ -5,6 +5,8 @@ join ``before``, the nonlinearity, batch norm ``after``, and shortcuts that join
 before the nonlinearity a ResNet is that of He et al. (2016); with both after it, that of Akrout et al. (2019, C.1).
 
 Errors run the other way: through the B of every projection that has one, and the derivatives of all that is between.
+No error comes down through a projection without a B, be it a layer, a pool or a shortcut: where Wᵀ is to carry it, the
+file says so by ``transport``.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from torch import Tensor, nn
 from neuromirror.backends.torch.feedback import FeedbackConv2d, FeedbackLinear
 from neuromirror.backends.torch.norms import ScaleOnly, batch_norm
 from neuromirror.circuit.description import Description, Projection
+from neuromirror.circuit.error_path import mirrored_projections
 from neuromirror.circuit.fit import ends, forward_path
 from neuromirror.errors import UnsupportedError
 from neuromirror.plan import Plan
@@ -37,7 +40,7 @@ ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = MappingProxyType(
 """φ by name, as autograd differentiates it."""
 
 Weighted = FeedbackConv2d | FeedbackLinear
-"""A layer that has a W, and a B unless its W is transported."""
+"""A layer that has a W, and a B unless its W is transported or no error goes on below it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +95,8 @@ class Network(nn.Module):
         The populations at the ends.
     feedback_of : mapping of str to str
         The B of each W.
+    cut : frozenset of str
+        Forward projections without a B, weights, pools and shortcuts alike: their sources get no error through them.
     taught : frozenset of str
         The populations that weights lead to.
 
@@ -114,6 +119,7 @@ class Network(nn.Module):
         path = {name: p for name, p in forward_path(described).items() if on is None or name in on}
         self.input, self.output, order = ends(path)
         self.feedback_of = {w: b for b, w in plan.mirrors.items() if w in path}
+        self.cut, self._is_true_chain = frozenset(path) - mirrored_projections(described), False
         layers = {n: _layer(described, n, self.feedback_of.get(n)) for n, p in path.items() if not _is_axon(p)}
         self.projections = _by_name(layers)
         shown = {name: described.populations[name] for name in order}
@@ -162,13 +168,18 @@ class Network(nn.Module):
         for stage in self.stages:
             total = self.arriving(stage, signals)
             if arriving is not None and total is not None and stage.name in self.taught:
-                arriving[stage.name] = total
+                # Below a cut, or where nothing learns, no graph leads here yet.
+                total = arriving[stage.name] = total if total.requires_grad else total.detach().requires_grad_()
             signals[stage.name] = self.fired(stage, total, signals)
         return signals
 
     def arriving(self, stage: Stage, signals: Mapping[str, Tensor]) -> Tensor | None:
         """Return what layers bring to a population from sources that have signals, bias included; None if nothing."""
-        brought = [self.projections[name](signals[source]) for name, source in stage.layers if source in signals]
+        brought = [
+            self.projections[name](self._sent(name, signals[source]))
+            for name, source in stage.layers
+            if source in signals
+        ]
         if not brought:
             return None
         return self.biased(stage, summed(brought))
@@ -182,7 +193,9 @@ class Network(nn.Module):
 
     def fired(self, stage: Stage, total: Tensor | None, signals: Mapping[str, Tensor]) -> Tensor:
         """Return the signal of a population that a total arrives at, or shortcuts alone, norm included."""
-        before, after = ([signals[source] for _, source in axons] for axons in (stage.before, stage.after))
+        before, after = (
+            [self._sent(name, signals[source]) for name, source in axons] for axons in (stage.before, stage.after)
+        )
         own = self.biased(stage, torch.zeros_like((before or after)[0])) if total is None else total
         if stage.norm == "before":
             own = self.norms[stage.name](own)
@@ -191,18 +204,27 @@ class Network(nn.Module):
             active = self.norms[stage.name](active)
         return summed([active, *after])
 
+    def _sent(self, projection: str, signal: Tensor) -> Tensor:
+        """Return a signal as a projection takes it up: without a way back where it has no B."""
+        return signal.detach() if projection in self.cut and not self._is_true_chain else signal
+
     @contextmanager
     def transported(self) -> Iterator[None]:
-        """Send errors back through Wᵀ meanwhile, and through the whole derivative of batch norm: the true chain."""
+        """Send errors back through every Wᵀ meanwhile, and through the whole derivative of batch norm: the true chain.
+
+        For measurements alone: nothing learns in it.
+        """
         held = {name: layer.transport for name, layer in self.weighted()}
         norms = [norm for norm in self.norms.values() if isinstance(norm, ScaleOnly)]
         try:
+            self._is_true_chain = True
             for _, layer in self.weighted():
                 layer.transport = "exact"
             for norm in norms:
                 norm.whole = True
             yield
         finally:
+            self._is_true_chain = False
             for name, layer in self.weighted():
                 layer.transport = held[name]
             for norm in norms:
@@ -276,7 +298,7 @@ def _layer(described: Description, name: str, feedback: str | None) -> nn.Module
     """Return the layer of one projection."""
     p = described.projections[name]
     source, target = (described.populations[end].shape for end in (p.source, p.target))
-    # A W without a B is the ordinary layer: nothing needs what it would send down.
+    # A W without a B is an ordinary layer; `Network.cut` lets nothing down through it.
     transport = "exact" if feedback is None else described.projections[feedback].transport
     transport = "none" if transport == "initial" else transport  # the plan has drawn it so, and it rests
     if p.connector == "all_to_all":
