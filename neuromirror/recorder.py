@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from neuromirror.backends.base import Snapshot, State, unresumable
 from neuromirror.errors import DivergenceError
-from neuromirror.measure.alignment import angle_deg, gain
+from neuromirror.measure.alignment import angle_deg, gain, norm
 from neuromirror.plan import Plan
 from neuromirror.record import checkpoint
 from neuromirror.record.activity import SpikeCounts, mean_rates_Hz
@@ -71,11 +71,7 @@ class RunRecorder:
         )
         if keep_arrays:
             write_arrays(self.plan, self.writer, snapshot)
-        if (lost := lost_of(snapshot.arrays)) is not None:
-            raise DivergenceError(
-                f"{lost} is no longer finite after {snapshot.t_s:g} s, in {mode} mode. Lower the rate of the rule that "
-                "teaches it, or mend a drive that divides by zero or overflows."
-            )
+        check_finite(snapshot, f"{snapshot.t_s:g} s, in {mode} mode")
 
     def _count_clipped(self, snapshot: Snapshot) -> None:
         """Add up the examples in which cells of each population were clipped, and all, by mode."""
@@ -193,8 +189,36 @@ class RunRecorder:
 
 
 def lost_of(arrays: Mapping[str, NDArray[np.float64]]) -> str | None:
-    """Return the name of an array that has diverged, if one has."""
-    return next((name for name in sorted(arrays) if not np.isfinite(arrays[name]).all()), None)
+    """Return what has diverged, if anything has: the name of an array, or that its norm has."""
+    for name in sorted(arrays):
+        if not np.isfinite(arrays[name]).all():
+            return name
+    return next((f"the norm of {name}" for name in sorted(arrays) if not np.isfinite(norm(arrays[name]))), None)
+
+
+def check_finite(snapshot: Snapshot, when: str) -> None:
+    """Raise if a snapshot has something that is not finite.
+
+    Parameters
+    ----------
+    snapshot : Snapshot
+    when : str
+        After how long it was taken.
+
+    Raises
+    ------
+    DivergenceError
+    """
+    if (lost := lost_of(snapshot.arrays)) is not None:
+        raise DivergenceError(
+            f"{lost} is no longer finite after {when}. Lower the rate of the rule that teaches it, or its first "
+            "weights, or mend a drive that divides by zero or overflows."
+        )
+    if snapshot.lost is not None:
+        raise DivergenceError(
+            f"{snapshot.lost}. Lower the weights and the noise that drive it, or mend equations of cells that divide "
+            "by zero, take the logarithm or the root of a negative number, or overflow."
+        )
 
 
 def write_arrays(plan: Plan, writer: RunWriter, snapshot: Snapshot) -> None:
@@ -220,7 +244,11 @@ def last_of(found: Checkpoint) -> Snapshot:
 
 def reached_end(plan: Plan, last: Snapshot | None) -> bool:
     """Return whether a run whose last snapshot this is has come to its end, with weights that are finite."""
-    return last is not None and last.t_s >= plan.phases[-1].stop_s - 1e-9 and lost_of(last.arrays) is None
+    return last is not None and last.t_s >= plan.phases[-1].stop_s - 1e-9 and not _is_lost(last)
+
+
+def _is_lost(last: Snapshot) -> bool:
+    return last.lost is not None or lost_of(last.arrays) is not None
 
 
 def left_behind(plan: Plan, writer: RunWriter, last: Snapshot | None, command: str) -> str:
@@ -229,7 +257,7 @@ def left_behind(plan: Plan, writer: RunWriter, last: Snapshot | None, command: s
     if last is None:
         return f"seed {seed}: stopped before there was anything to save"
     said = f"seed {seed}: stopped after {last.t_s:g} of {total_s:g} s, which are saved in {writer.path}"
-    if lost_of(last.arrays) is not None:
+    if _is_lost(last):
         return said
     if (why := unresumable(manifest.backend, manifest.target)) is not None:
         return f"{said}; it cannot be resumed, since {why}"
@@ -244,5 +272,5 @@ def alignment_of(plan: Plan, arrays: Mapping[str, NDArray[np.float64]]) -> dict[
     return {
         "angles_deg": {name: angle_deg(B, W) for name, (B, W) in pairs.items()},
         "gain": {name: gain(B, W) for name, (B, W) in pairs.items()},
-        "w_norm": {name: float(np.linalg.norm(arrays[name])) for name in sorted(arrays) if arrays[name].ndim >= 2},
+        "w_norm": {name: norm(arrays[name]) for name in sorted(arrays) if arrays[name].ndim >= 2},
     }

@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 
 from neuromirror.backends.base import Snapshot, State
 from neuromirror.circuit.turns import takes_turns
-from neuromirror.errors import DivergenceError
 from neuromirror.plan import FloatArray, Plan
 from neuromirror.record import checkpoint
 from neuromirror.record.checkpoint import Checkpoint, Checkpoints
 from neuromirror.record.manifest import PhaseEntry
 from neuromirror.record.store import RunWriter
-from neuromirror.recorder import alignment_of, last_of, left_behind, lost_of, moment, reached_end, write_arrays
+from neuromirror.recorder import alignment_of, check_finite, last_of, left_behind, moment, reached_end, write_arrays
 from neuromirror.training.spiking_schedule import Stretch
 
 
@@ -110,9 +109,12 @@ class SpikingRecorder:
         Raises
         ------
         DivergenceError
-            If a weight is not finite any more; the row is added all the same.
+            If something is not finite any more; the row is added all the same.
         """
         if not keep_arrays:
+            if snapshot.lost is not None:
+                self.last = snapshot
+            check_finite(snapshot, f"{snapshot.t_s:g} s")
             return
         self.last, stretch = snapshot, self.phases[snapshot.phase]
         aligned = alignment_of(self.plan, snapshot.arrays)
@@ -135,10 +137,7 @@ class SpikingRecorder:
         alone_ends = snapshot.phase + 1 == self._alone
         if not snapshot.examples or alone_ends or stretch.part in ("validation", "test"):
             write_arrays(self.plan, self.writer, snapshot)
-        if (lost := lost_of(snapshot.arrays)) is not None:
-            raise DivergenceError(
-                f"{lost} is no longer finite after {snapshot.t_s:g} s. Lower the rate of the rule that teaches it."
-            )
+        check_finite(snapshot, f"{snapshot.t_s:g} s")
 
     def _error_percent(self, snapshot: Snapshot) -> float:
         """Return the error of the images of the phase that has ended: their spikes came before the snapshot."""
