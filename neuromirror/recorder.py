@@ -15,11 +15,15 @@ from neuromirror.measure.alignment import angle_deg, gain, norm
 from neuromirror.plan import Plan
 from neuromirror.record import checkpoint
 from neuromirror.record.activity import SpikeCounts, mean_rates_Hz
+from neuromirror.record.cell_counts import CellCounts
 from neuromirror.record.checkpoint import Checkpoint, Checkpoints
 from neuromirror.record.parts import SpikeParts
 from neuromirror.record.store import RunWriter
+from neuromirror.run_warnings import run_warnings
 
 Angles = dict[str, float]
+Counted = dict[str, dict[str, tuple[float, int]]]
+"""By mode and population: how many examples something was true of, and how many there were."""
 
 
 @dataclass
@@ -32,13 +36,15 @@ class RunRecorder:
     last: Snapshot | None = None
     before_deg: Angles | None = None
     after_deg: dict[str, Angles] = field(default_factory=dict)
-    clipped: dict[str, dict[str, tuple[float, int]]] = field(default_factory=dict)
+    clipped: Counted = field(default_factory=dict)
+    silent: Counted = field(default_factory=dict)
     begun: State | None = None
     """What the backend goes on from; None at the beginning of a run."""
 
     def __post_init__(self) -> None:
         spiking = self.writer.manifest.dt_s is not None
         self.activity = SpikeCounts(self.writer.manifest) if spiking else None
+        self._cells = CellCounts(self.writer.manifest) if spiking else None
         self._parts = SpikeParts(self.writer)
         self._checkpoints = Checkpoints(self.writer)
 
@@ -52,7 +58,8 @@ class RunRecorder:
         """
         weights = [array for array in snapshot.arrays.values() if array.ndim > 1]
         assert not (self.plan.dale and any((array < 0).any() for array in weights)), "Dale's law holds"
-        self._count_clipped(snapshot)
+        self._count(self.clipped, snapshot, snapshot.more.get("clipped", {}))
+        self._count(self.silent, snapshot, snapshot.silent)
         self.last, mode = snapshot, self.plan.phases[snapshot.phase].mode
         aligned = alignment_of(self.plan, snapshot.arrays)
         if self.before_deg is None:
@@ -73,26 +80,24 @@ class RunRecorder:
             write_arrays(self.plan, self.writer, snapshot)
         check_finite(snapshot, f"{snapshot.t_s:g} s, in {mode} mode")
 
-    def _count_clipped(self, snapshot: Snapshot) -> None:
-        """Add up the examples in which cells of each population were clipped, and all, by mode."""
+    def _count(self, counted: Counted, snapshot: Snapshot, shares: Mapping[str, float]) -> None:
+        """Add up the examples of which a snapshot has shares by population, such as those clipped, and all, by mode."""
         examples = snapshot.examples - (self.last.examples if self.last is not None else 0)
-        of_mode = self.clipped.setdefault(self.plan.phases[snapshot.phase].mode, {})
-        for name, share in snapshot.more.get("clipped", {}).items():
-            clipped, all_of_them = of_mode.get(name, (0.0, 0))
-            of_mode[name] = clipped + share * examples, all_of_them + examples
+        of_mode = counted.setdefault(self.plan.phases[snapshot.phase].mode, {})
+        for name, share in shares.items():
+            so_far, all_of_them = of_mode.get(name, (0.0, 0))
+            of_mode[name] = so_far + share * examples, all_of_them + examples
 
     def clipped_shares(self) -> dict[str, dict[str, float]]:
         """Return how often the cells of each population were clipped, as a share of all examples, by mode."""
-        return {
-            mode: {name: clipped / examples for name, (clipped, examples) in sorted(found.items())}
-            for mode, found in sorted(self.clipped.items())
-            if found
-        }
+        return _shares(self.clipped)
 
     def spikes(self, population: str, ticks: NDArray[np.int64], cells: NDArray[np.int32]) -> None:
         """Write spikes of one population."""
         assert self.activity is not None, "a backend that spikes has a time step"
+        assert self._cells is not None
         self.activity.add(population, ticks)
+        self._cells.add(population, ticks, cells)
         self._parts.add(population, ticks, cells)
 
     def progress(self, done_s: float) -> None:
@@ -114,7 +119,10 @@ class RunRecorder:
             "clipped": self.clipped,
             "spikes": None if self.activity is None else self.activity.by_mode,
         }
-        return moment(self.last, backend, facts, {f"spikes/{n}": array for n, array in self._parts.state().items()})
+        arrays = {f"spikes/{name}": array for name, array in self._parts.state().items()}
+        if self._cells is not None:
+            arrays |= {f"fired/{name}": array for name, array in self._cells.state().items()}
+        return moment(self.last, backend, facts, arrays)
 
     def restore(self, found: Checkpoint) -> None:
         """Go on from a checkpoint."""
@@ -126,6 +134,8 @@ class RunRecorder:
         }
         if self.activity is not None:
             self.activity.by_mode = facts["spikes"]
+        if self._cells is not None:
+            self._cells.restore(found.part("fired"))
         self.last = last_of(found)
         self._parts.restore(found.part("spikes"))
         self.begun = found.part("backend")
@@ -172,8 +182,20 @@ class RunRecorder:
             "matrix_angles_after_deg": self.after_deg,
             "gain": aligned["gain"],
             "clipped": self.clipped_shares(),
+            "warnings": self._warnings(),
             **self._energy(),
         }
+
+    def _warnings(self) -> list[str]:
+        """Return what is doubtful of the run."""
+        return run_warnings(
+            self.plan,
+            self.writer.manifest,
+            self.writer.written_rows(),
+            clipped=self.clipped_shares(),
+            silent=_shares(self.silent),
+            counts=self._cells,
+        )
 
     def _energy(self) -> dict[str, Any]:
         """Return what the populations have spiked; nothing where nothing spikes."""
@@ -186,6 +208,15 @@ class RunRecorder:
             "mean_rates_Hz": mean_rates_Hz(by_mode, self.writer.manifest),
             "shared_cells": {name: p.shares for name, p in populations.items() if p.shares is not None},
         }
+
+
+def _shares(counted: Counted) -> dict[str, dict[str, float]]:
+    """Return by mode and population the share of examples that something was true of."""
+    return {
+        mode: {name: so_far / examples for name, (so_far, examples) in sorted(of_mode.items())}
+        for mode, of_mode in sorted(counted.items())
+        if of_mode
+    }
 
 
 def lost_of(arrays: Mapping[str, NDArray[np.float64]]) -> str | None:

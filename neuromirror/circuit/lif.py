@@ -33,8 +33,8 @@ def lif_of(cell: Cell) -> LIF:
 def working_point(cell: Cell, beta_Hz: float, dt_s: float) -> tuple[float, float]:
     """Return a leaky cell's default bias in volts and the slope of its rate there, in Hz per volt (Appendix B).
 
-    Both are by Siegert's formula, corrected for the step, where that brings a simulation in steps within 2.5% of β, as it
-    does for steps up to about a thirtieth of ``tau_m``; otherwise they are those of the simulation in steps itself.
+    Both are by Siegert's formula, corrected for the step, where that brings a simulation in steps within 2.5% of β, as
+    it does for steps up to about a thirtieth of ``tau_m``; otherwise they are those of the simulation in steps itself.
 
     Parameters
     ----------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 
 from neuromirror.backends.base import Snapshot, State
 from neuromirror.circuit.turns import takes_turns
+from neuromirror.measure import health
 from neuromirror.plan import FloatArray, Plan
 from neuromirror.record import checkpoint
 from neuromirror.record.checkpoint import Checkpoint, Checkpoints
 from neuromirror.record.manifest import PhaseEntry
 from neuromirror.record.store import RunWriter
 from neuromirror.recorder import alignment_of, check_finite, last_of, left_behind, moment, reached_end, write_arrays
+from neuromirror.run_warnings import learned_mirrors
 from neuromirror.training.spiking_schedule import Stretch
 
 
@@ -217,7 +219,33 @@ class SpikingRecorder:
             "gain": aligned["gain"],
             "top1_error_percent": self.errors_percent.get("test"),
             "validation_error_percent": self.errors_percent.get("validation"),
+            "warnings": self._warnings(),
         }
+
+    def _warnings(self) -> list[str]:
+        """Return what is doubtful of the run; of spikes only those of the output are known."""
+        rows = self.writer.written_rows()
+        found = health.of_rows(rows, learned_mirrors(self.plan, self.writer.manifest))
+        found += health.clipped_populations(least_clipped(rows))
+        shown_s = sum(
+            phase.stop_s - phase.start_s
+            for phase, stretch in zip(self.plan.phases, self.phases, strict=True)
+            if stretch.part is not None
+        )
+        counts, beta_Hz = self._counts.sum(axis=0).astype(np.int64), self.plan.beta * self.plan.unit_Hz
+        engaged = next((stretch.mode for stretch in self.phases if stretch.part is not None), "")
+        found += health.doubtful_cells(engaged, self.output, counts, spent_s=shown_s, beta_Hz=beta_Hz, limit_Hz=np.inf)
+        return found
+
+
+def least_clipped(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+    """Return by mode and population the least share of examples that was clipped in any row of the metrics."""
+    least = dict[str, dict[str, float]]()
+    for row in rows:
+        of_mode = least.setdefault(row["mode"], {})
+        for name, share in row.get("clipped", {}).items():
+            of_mode[name] = min(share, of_mode.get(name, share))
+    return least
 
 
 def alone(phases: Sequence[Stretch]) -> int:

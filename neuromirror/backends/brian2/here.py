@@ -53,9 +53,8 @@ class RunHere:
         if self.keeper is not None and self.keeper.begun is not None:
             self._restore(self.keeper.begun)
         try:
-            with self.interrupts:
-                with np.errstate(all="ignore"):  # what is not finite is looked for in the state
-                    self.network.run(duration - self.network.t, namespace={})
+            with self.interrupts, np.errstate(all="ignore"):  # what is not finite is looked for in the state
+                self.network.run(duration - self.network.t, namespace={})
             stop_if_interrupted()
             if self.network.t > duration - 0.5 * b2.defaultclock.dt:
                 self._take(self.spiking.grid.ticks)
