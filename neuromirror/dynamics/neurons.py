@@ -169,7 +169,10 @@ class LIF:
         rate_Hz = self.rate_in_steps_Hz(current_V, dt_s)
         if rate_Hz == 0:
             return 0.0
-        low_V, high_V = (self.bias_in_steps_V(share * rate_Hz, dt_s) for share in (0.9, 1.1))
+        try:
+            low_V, high_V = (self.bias_in_steps_V(share * rate_Hz, dt_s) for share in (0.9, 1.1))
+        except RequestError:  # no current makes it fire so much faster
+            return 0.0
         return 0.2 * rate_Hz / (high_V - low_V)
 
     def bias_V(self, rate_Hz: float, dt_s: float = 0.0) -> float:

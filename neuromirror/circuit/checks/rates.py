@@ -17,7 +17,7 @@ def check_rates(c: Context) -> Iterator[Problem]:
     if c.circuit.code.beta is None or batch == 1:
         return  # nothing spikes, or all backends update after each example
     for name, rule in c.circuit.rules.items():
-        if not rule.updater.rate or rule.updater.kind != "plain":
+        if not rule.updater.rate or rule.updater.memory is not None or rule.updater.kind != "plain":
             continue
         for mode in c.circuit.modes.values():
             if (learner := _mirroring(c, mode, name, rule)) is not None:
