@@ -108,19 +108,18 @@ def sweep(
             options = replace(options, target=begun.get("target", target))
         _check_same(path, begun, found[0].circuit.name, backend, options)
     with _held(path):
-        swept = _Sweeper(simulator, backend, options, jobs, announce, progress).run(path, found, all_seeds)
-    _notice_warnings(swept)
-    return swept
+        return _told(_Sweeper(simulator, backend, options, jobs, announce, progress).run(path, found, all_seeds))
 
 
-def _notice_warnings(swept: Sweep) -> None:
-    """Say how many runs are doubtful, and of one of them why."""
+def _told(swept: Sweep) -> Sweep:
+    """Return a sweep after a notice of how many of its runs are doubtful, and of one of them why."""
     if doubtful := swept.warnings():
         first = next(iter(doubtful))
         notice(
             f"{len(doubtful)} of {_count(len(swept.all_runs), 'run')} ended with warnings, which are in "
             f"{swept.path / FILE}. The first: {first}: {doubtful[first][0]}"
         )
+    return swept
 
 
 def _held(path: Path) -> Held:

@@ -13,7 +13,6 @@ from typing import Any
 
 import brian2 as b2
 import numpy as np
-import sympy
 from brian2.parsing.sympytools import str_to_sympy
 
 from neuromirror.backends.brian2.quantities import quantity
@@ -54,7 +53,7 @@ def too_long_step(cell: Cell, dt_s: float) -> str | None:
     return None
 
 
-def _expressions(equations: Any, names: list[str]) -> list[sympy.Expr] | None:
+def _expressions(equations: Any, names: list[str]) -> list[Any] | None:
     """Return the right-hand sides without noise, subexpressions written out; None where one cannot be read."""
     substituted = dict(equations.get_substituted_expressions(include_subexpressions=False))
     found = []
@@ -84,7 +83,7 @@ def _si(text: str | float) -> float:
     return float(np.asarray(quantity(text)))
 
 
-def _jacobian(expressions: list[sympy.Expr], names: list[str], values: Mapping[str, float]) -> np.ndarray | None:
+def _jacobian(expressions: list[Any], names: list[str], values: Mapping[str, float]) -> np.ndarray | None:
     """Return the derivatives of each expression by each variable, 1/s; None where one is no number."""
     matrix = np.zeros((len(names), len(names)))
     for row, expression in enumerate(expressions):
