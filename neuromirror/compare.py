@@ -30,7 +30,7 @@ class Group:
 
 
 def comparison(paths: Sequence[Path | str]) -> str:
-    """Return a table of runs, medians over seeds, and differences between groups of runs with the same seeds.
+    """Return a table of runs, medians over seeds, differences between groups of runs with the same seeds, and warnings.
 
     Parameters
     ----------
@@ -66,7 +66,8 @@ def comparison(paths: Sequence[Path | str]) -> str:
                     after=end["mode"],
                 )
                 groups[group][manifest.seed] = angle
-    return "\n".join([table(rows), *_medians(groups), *_differences(groups)])
+    doubtful = [f"warning: {record.path}: {text}" for record in records for text in record.warnings]
+    return "\n".join([table(rows), *_medians(groups), *_differences(groups), *doubtful])
 
 
 def table(rows: Sequence[tuple[str, ...]]) -> str:

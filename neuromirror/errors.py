@@ -19,6 +19,10 @@ class NeuromirrorError(Exception):
     exit_code: int = 1
 
 
+class NeuromirrorWarning(UserWarning):
+    """A run that reached its end and is doubtful all the same; its record has the sentence too."""
+
+
 class RequestError(NeuromirrorError, ValueError):
     """A request that cannot be met as it was put: a wrong option, a missing file, a bad value."""
 

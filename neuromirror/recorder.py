@@ -11,15 +11,19 @@ from numpy.typing import NDArray
 
 from neuromirror.backends.base import Snapshot, State, unresumable
 from neuromirror.errors import DivergenceError
-from neuromirror.measure.alignment import angle_deg, gain
+from neuromirror.measure.alignment import angle_deg, gain, norm
 from neuromirror.plan import Plan
 from neuromirror.record import checkpoint
 from neuromirror.record.activity import SpikeCounts, mean_rates_Hz
+from neuromirror.record.cell_counts import CellCounts
 from neuromirror.record.checkpoint import Checkpoint, Checkpoints
 from neuromirror.record.parts import SpikeParts
 from neuromirror.record.store import RunWriter
+from neuromirror.run_warnings import run_warnings
 
 Angles = dict[str, float]
+Counted = dict[str, dict[str, tuple[float, int]]]
+"""By mode and population: how many examples something was true of, and how many there were."""
 
 
 @dataclass
@@ -32,13 +36,15 @@ class RunRecorder:
     last: Snapshot | None = None
     before_deg: Angles | None = None
     after_deg: dict[str, Angles] = field(default_factory=dict)
-    clipped: dict[str, dict[str, tuple[float, int]]] = field(default_factory=dict)
+    clipped: Counted = field(default_factory=dict)
+    silent: Counted = field(default_factory=dict)
     begun: State | None = None
     """What the backend goes on from; None at the beginning of a run."""
 
     def __post_init__(self) -> None:
         spiking = self.writer.manifest.dt_s is not None
         self.activity = SpikeCounts(self.writer.manifest) if spiking else None
+        self._cells = CellCounts(self.writer.manifest) if spiking else None
         self._parts = SpikeParts(self.writer)
         self._checkpoints = Checkpoints(self.writer)
 
@@ -52,7 +58,8 @@ class RunRecorder:
         """
         weights = [array for array in snapshot.arrays.values() if array.ndim > 1]
         assert not (self.plan.dale and any((array < 0).any() for array in weights)), "Dale's law holds"
-        self._count_clipped(snapshot)
+        self._count(self.clipped, snapshot, snapshot.more.get("clipped", {}))
+        self._count(self.silent, snapshot, snapshot.silent)
         self.last, mode = snapshot, self.plan.phases[snapshot.phase].mode
         aligned = alignment_of(self.plan, snapshot.arrays)
         if self.before_deg is None:
@@ -71,32 +78,26 @@ class RunRecorder:
         )
         if keep_arrays:
             write_arrays(self.plan, self.writer, snapshot)
-        if (lost := lost_of(snapshot.arrays)) is not None:
-            raise DivergenceError(
-                f"{lost} is no longer finite after {snapshot.t_s:g} s, in {mode} mode. Lower the rate of the rule that "
-                "teaches it, or mend a drive that divides by zero or overflows."
-            )
+        check_finite(snapshot, f"{snapshot.t_s:g} s, in {mode} mode")
 
-    def _count_clipped(self, snapshot: Snapshot) -> None:
-        """Add up the examples in which cells of each population were clipped, and all, by mode."""
+    def _count(self, counted: Counted, snapshot: Snapshot, shares: Mapping[str, float]) -> None:
+        """Add up the examples of which a snapshot has shares by population, such as those clipped, and all, by mode."""
         examples = snapshot.examples - (self.last.examples if self.last is not None else 0)
-        of_mode = self.clipped.setdefault(self.plan.phases[snapshot.phase].mode, {})
-        for name, share in snapshot.more.get("clipped", {}).items():
-            clipped, all_of_them = of_mode.get(name, (0.0, 0))
-            of_mode[name] = clipped + share * examples, all_of_them + examples
+        of_mode = counted.setdefault(self.plan.phases[snapshot.phase].mode, {})
+        for name, share in shares.items():
+            so_far, all_of_them = of_mode.get(name, (0.0, 0))
+            of_mode[name] = so_far + share * examples, all_of_them + examples
 
     def clipped_shares(self) -> dict[str, dict[str, float]]:
         """Return how often the cells of each population were clipped, as a share of all examples, by mode."""
-        return {
-            mode: {name: clipped / examples for name, (clipped, examples) in sorted(found.items())}
-            for mode, found in sorted(self.clipped.items())
-            if found
-        }
+        return _shares(self.clipped)
 
     def spikes(self, population: str, ticks: NDArray[np.int64], cells: NDArray[np.int32]) -> None:
         """Write spikes of one population."""
         assert self.activity is not None, "a backend that spikes has a time step"
+        assert self._cells is not None
         self.activity.add(population, ticks)
+        self._cells.add(population, ticks, cells)
         self._parts.add(population, ticks, cells)
 
     def progress(self, done_s: float) -> None:
@@ -118,7 +119,10 @@ class RunRecorder:
             "clipped": self.clipped,
             "spikes": None if self.activity is None else self.activity.by_mode,
         }
-        return moment(self.last, backend, facts, {f"spikes/{n}": array for n, array in self._parts.state().items()})
+        arrays = {f"spikes/{name}": array for name, array in self._parts.state().items()}
+        if self._cells is not None:
+            arrays |= {f"fired/{name}": array for name, array in self._cells.state().items()}
+        return moment(self.last, backend, facts, arrays)
 
     def restore(self, found: Checkpoint) -> None:
         """Go on from a checkpoint."""
@@ -130,6 +134,8 @@ class RunRecorder:
         }
         if self.activity is not None:
             self.activity.by_mode = facts["spikes"]
+        if self._cells is not None:
+            self._cells.restore(found.part("fired"))
         self.last = last_of(found)
         self._parts.restore(found.part("spikes"))
         self.begun = found.part("backend")
@@ -176,8 +182,20 @@ class RunRecorder:
             "matrix_angles_after_deg": self.after_deg,
             "gain": aligned["gain"],
             "clipped": self.clipped_shares(),
+            "warnings": self._warnings(),
             **self._energy(),
         }
+
+    def _warnings(self) -> list[str]:
+        """Return what is doubtful of the run."""
+        return run_warnings(
+            self.plan,
+            self.writer.manifest,
+            self.writer.written_rows(),
+            clipped=self.clipped_shares(),
+            silent=_shares(self.silent),
+            counts=self._cells,
+        )
 
     def _energy(self) -> dict[str, Any]:
         """Return what the populations have spiked; nothing where nothing spikes."""
@@ -192,9 +210,46 @@ class RunRecorder:
         }
 
 
+def _shares(counted: Counted) -> dict[str, dict[str, float]]:
+    """Return by mode and population the share of examples that something was true of."""
+    return {
+        mode: {name: so_far / examples for name, (so_far, examples) in sorted(of_mode.items())}
+        for mode, of_mode in sorted(counted.items())
+        if of_mode
+    }
+
+
 def lost_of(arrays: Mapping[str, NDArray[np.float64]]) -> str | None:
-    """Return the name of an array that has diverged, if one has."""
-    return next((name for name in sorted(arrays) if not np.isfinite(arrays[name]).all()), None)
+    """Return what has diverged, if anything has: the name of an array, or that its norm has."""
+    for name in sorted(arrays):
+        if not np.isfinite(arrays[name]).all():
+            return name
+    return next((f"the norm of {name}" for name in sorted(arrays) if not np.isfinite(norm(arrays[name]))), None)
+
+
+def check_finite(snapshot: Snapshot, when: str) -> None:
+    """Raise if a snapshot has something that is not finite.
+
+    Parameters
+    ----------
+    snapshot : Snapshot
+    when : str
+        After how long it was taken.
+
+    Raises
+    ------
+    DivergenceError
+    """
+    if (lost := lost_of(snapshot.arrays)) is not None:
+        raise DivergenceError(
+            f"{lost} is no longer finite after {when}. Lower the rate of the rule that teaches it, or its first "
+            "weights, or mend a drive that divides by zero or overflows."
+        )
+    if snapshot.lost is not None:
+        raise DivergenceError(
+            f"{snapshot.lost}. Lower the weights and the noise that drive it, or mend equations of cells that divide "
+            "by zero, take the logarithm or the root of a negative number, or overflow."
+        )
 
 
 def write_arrays(plan: Plan, writer: RunWriter, snapshot: Snapshot) -> None:
@@ -220,7 +275,11 @@ def last_of(found: Checkpoint) -> Snapshot:
 
 def reached_end(plan: Plan, last: Snapshot | None) -> bool:
     """Return whether a run whose last snapshot this is has come to its end, with weights that are finite."""
-    return last is not None and last.t_s >= plan.phases[-1].stop_s - 1e-9 and lost_of(last.arrays) is None
+    return last is not None and last.t_s >= plan.phases[-1].stop_s - 1e-9 and not _is_lost(last)
+
+
+def _is_lost(last: Snapshot) -> bool:
+    return last.lost is not None or lost_of(last.arrays) is not None
 
 
 def left_behind(plan: Plan, writer: RunWriter, last: Snapshot | None, command: str) -> str:
@@ -229,7 +288,7 @@ def left_behind(plan: Plan, writer: RunWriter, last: Snapshot | None, command: s
     if last is None:
         return f"seed {seed}: stopped before there was anything to save"
     said = f"seed {seed}: stopped after {last.t_s:g} of {total_s:g} s, which are saved in {writer.path}"
-    if lost_of(last.arrays) is not None:
+    if _is_lost(last):
         return said
     if (why := unresumable(manifest.backend, manifest.target)) is not None:
         return f"{said}; it cannot be resumed, since {why}"
@@ -244,5 +303,5 @@ def alignment_of(plan: Plan, arrays: Mapping[str, NDArray[np.float64]]) -> dict[
     return {
         "angles_deg": {name: angle_deg(B, W) for name, (B, W) in pairs.items()},
         "gain": {name: gain(B, W) for name, (B, W) in pairs.items()},
-        "w_norm": {name: float(np.linalg.norm(arrays[name])) for name in sorted(arrays) if arrays[name].ndim >= 2},
+        "w_norm": {name: norm(arrays[name]) for name in sorted(arrays) if arrays[name].ndim >= 2},
     }

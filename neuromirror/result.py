@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from neuromirror.notices import notice
 from neuromirror.record import run as record
 
 if TYPE_CHECKING:
@@ -43,3 +44,10 @@ def open_run(path: Path | str) -> Run:
     """Open a run directory; see `neuromirror.record.run.open_run`."""
     opened = record.open_run(path)
     return Run(opened.path, opened.manifest)
+
+
+def warned(run: Run) -> Run:
+    """Return a run that has just ended, after a notice of all that is doubtful of it."""
+    for text in run.warnings:
+        notice(f"{run.path}: {text}")
+    return run

@@ -14,7 +14,7 @@ from neuromirror.record.checkpoint import reopened
 from neuromirror.record.manifest import Manifest
 from neuromirror.record.rows import parse_json, quoted
 from neuromirror.recorder import RunRecorder
-from neuromirror.result import Run, open_run
+from neuromirror.result import Run, open_run, warned
 from neuromirror.simulation import OPTIONS, Progress, carry_out
 
 TRAINING = "training.json"
@@ -77,7 +77,7 @@ def resume_run(
     reached_s = 0.0 if recorder.last is None else recorder.last.t_s
     announce(f"{folder}: goes on after {reached_s:g} of {total_s:g} s")
     carry_out(load_backend(manifest.backend), [plan], [recorder], options, announce)
-    record = open_run(folder)
+    record = warned(open_run(folder))
     if figures:
         record.save_figures()
     return record

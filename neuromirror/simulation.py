@@ -23,7 +23,7 @@ from neuromirror.plan import Plan, make_plan
 from neuromirror.record.manifest import Manifest, PhaseEntry
 from neuromirror.record.store import RunWriter, check_free, is_free
 from neuromirror.recorder import RunRecorder
-from neuromirror.result import Run, open_run
+from neuromirror.result import Run, open_run, warned
 from neuromirror.schedule import Phase
 
 Progress = Callable[[float, float], None]
@@ -127,7 +127,7 @@ def run_seeds(
             recorder_of(plan, folder, backend=backend, target=target, points=options.points, progress_to=progress_to)
         )
     carry_out(simulator, plans, recorders, options, announce)
-    runs = [open_run(folder) for folder in folders]
+    runs = [warned(open_run(folder)) for folder in folders]
     if figures:
         for record in runs:
             record.save_figures()

@@ -32,6 +32,11 @@ class Snapshot:
         All weights, (target, source), and biases.
     more : mapping
         Further numbers for the metrics, such as ``{"loss": 0.1}``.
+    lost : str or None
+        In words, what of the state besides the arrays is not finite.
+    silent : mapping of str to float
+        The share of signals of each forward population, over its cells and the examples since the snapshot before, that
+        were not above zero; of those alone that something drives in the mode, and only where nothing spikes.
     """
 
     phase: int
@@ -39,6 +44,8 @@ class Snapshot:
     t_s: float
     arrays: Mapping[str, FloatArray]
     more: Mapping[str, Any] = field(default_factory=dict)
+    lost: str | None = None
+    silent: Mapping[str, float] = field(default_factory=dict)
 
 
 class Recorder(Protocol):

@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from neuromirror.backends.base import Recorder, Snapshot, snapshot_examples
+from neuromirror.backends.finite import Signals
 from neuromirror.backends.noise import NoiseSource
 from neuromirror.backends.stimulus import Stimulus
 from neuromirror.modes import Learner, ModePlan
@@ -127,6 +128,7 @@ def run_rates(plan: Plan, engine: RateEngine, recorder: Recorder, *, points: int
         Number of snapshots over the run.
     """
     noise, stimulus, baselines, clipping = NoiseSource(plan), Stimulus(plan), Baselines(plan), Clipping(plan)
+    signals = Signals(plan)
     seen: dict[tuple[str, str], int] = {}
     recorder.snapshot(Snapshot(phase=0, examples=0, t_s=0.0, arrays=engine.arrays()), keep_arrays=True)
     for index, (phase, due) in enumerate(zip(plan.phases, snapshot_examples(plan, points), strict=True)):
@@ -137,7 +139,9 @@ def run_rates(plan: Plan, engine: RateEngine, recorder: Recorder, *, points: int
             inputs, targets = stimulus.draw(mode, examples)
             engine.present(mode, inputs, noise.draw(mode, examples), targets, examples)
             clipping.count(engine, examples)
-            baselines.follow(mode, engine.means(), examples)
+            means = engine.means()
+            signals.count(mode, means, engine.silent, examples)
+            baselines.follow(mode, means, examples)
             for learner in mode.learners:
                 before = seen.get((learner.name, learner.rule.name), 0)
                 step = learner.rule.updater.step(examples_seen=before, examples=examples, window_s=mode.window_s)
@@ -151,7 +155,7 @@ def run_rates(plan: Plan, engine: RateEngine, recorder: Recorder, *, points: int
             done += examples
             if waiting and done >= waiting[0]:
                 waiting = [example for example in waiting if example > done]
-                loss, clipped = engine.loss(mode), clipping.take()
+                loss, clipped, (lost, silent) = engine.loss(mode), clipping.take(), signals.take()
                 state = Snapshot(
                     phase=index,
                     examples=phase.first_example + done,
@@ -161,6 +165,8 @@ def run_rates(plan: Plan, engine: RateEngine, recorder: Recorder, *, points: int
                         **({} if loss is None else {"loss": loss}),
                         **({"clipped": clipped} if clipped else {}),
                     },
+                    lost=lost,
+                    silent=silent,
                 )
                 recorder.snapshot(state, keep_arrays=done == phase.examples)
                 recorder.progress(state.t_s)

@@ -9,6 +9,7 @@ from neuromirror.circuit.cells import cells_of
 from neuromirror.circuit.checks.context import Context, Path
 from neuromirror.circuit.description import Cell, Description
 from neuromirror.circuit.shared_cells import shared_cells
+from neuromirror.circuit.steps import step_problems
 from neuromirror.circuit.templates import flat
 from neuromirror.errors import Problem, RequestError
 from neuromirror.units import Quantity
@@ -22,8 +23,7 @@ MOST_DELAY_STEPS = 100_000
 HIGHEST_SHARE = 0.75
 """The largest β as a share of the rate at which a cell fires in every step that its refractory period leaves.
 
-Above it the rates that simulations in steps reach fall short of Siegert's formula by more than 8%, and little room is
-left for a signal above the baseline.
+Above it little room is left for a signal above the baseline.
 """
 _USUAL = (1e-2, 1e2)
 """β·τ_m between which a current always makes a cell fire at β; outside, the cell's rate has to be computed."""
@@ -32,7 +32,7 @@ _USUAL = (1e-2, 1e2)
 def spiking_problems(description: Description, locate: Locate) -> list[Problem]:
     """Return what stands between an expanded circuit and its simulation with spiking cells, and what is doubtful."""
     c = Context(description, locate, set())
-    sections = (_windows, _delays, _unsettled, _activations, _rates, _signs, shared_cells)
+    sections = (_windows, _delays, _unsettled, _activations, _rates, _signs, step_problems, shared_cells)
     return [problem for section in sections for problem in section(c)]
 
 

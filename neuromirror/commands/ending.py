@@ -12,6 +12,7 @@ import cyclopts
 
 from neuromirror.commands.output import OutputClosedError
 from neuromirror.errors import NeuromirrorError, RequestError, RunError
+from neuromirror.notices import told_by
 from neuromirror.processes import place
 
 FIRST_SPEAKS_S = 10.0
@@ -34,7 +35,8 @@ def code_of(command: Callable[[], object], interrupted: threading.Event, *, debu
         Whether tracebacks are shown.
     """
     try:
-        command()
+        with told_by(_say_warning):
+            command()
         sys.stdout.flush()
     except (NeuromirrorError, cyclopts.CycloptsError) as error:
         if debug:
@@ -64,6 +66,10 @@ def say_error(text: str, error: Exception) -> None:
         time.sleep(FIRST_SPEAKS_S)  # to be ended here, unless the request is wrong in this process alone
     text = text if text.startswith(("error:", "warning:")) else f"error: {text}"
     print(f"rank {rank}: {text}" if rank else text, file=sys.stderr)
+
+
+def _say_warning(text: str) -> None:
+    print(f"warning: {text}", file=sys.stderr)
 
 
 def _say_interrupted() -> None:

@@ -46,6 +46,9 @@ def run_report(request: Request) -> None:
     runs, left_out = opened(request.runs, skip=request.skip)
     for reason in left_out:
         print(f"left out: {reason}", file=sys.stderr)
+    for one in runs:
+        for text in one.run.warnings:
+            print(f"warning: {one.run.path}: {text}", file=sys.stderr)
     if not runs:
         raise RequestError("report: no run is left to draw. Give runs of 'neuromirror train'.")
     found = panels(runs)
@@ -56,7 +59,7 @@ def run_report(request: Request) -> None:
     for file in files:
         print(f"figure   {file}" if file.suffix.lower() != ".csv" else f"table    {file}")
     if request.as_json:
-        print(json.dumps(_as_json(found, files, left_out), sort_keys=True))
+        print(json.dumps(_as_json(found, files, left_out, runs), sort_keys=True))
 
 
 def _check(request: Request) -> None:
@@ -178,10 +181,13 @@ def _errors(panel: Panel, series: Series, paper: str) -> str:
     return text
 
 
-def _as_json(found: Sequence[Panel], files: Sequence[Path], left_out: Sequence[str]) -> dict[str, Any]:
+def _as_json(
+    found: Sequence[Panel], files: Sequence[Path], left_out: Sequence[str], runs: Sequence[TrainingRun]
+) -> dict[str, Any]:
     return {
         "files": [str(file) for file in files],
         "left_out": list(left_out),
+        "warnings": {str(one.run.path): list(one.run.warnings) for one in runs if one.run.warnings},
         "panels": [
             {
                 "circuit": panel.circuit,

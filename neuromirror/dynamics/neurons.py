@@ -16,6 +16,7 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import erfcx
 
+from neuromirror.dynamics.first_passage import mean_steps, share_at_once
 from neuromirror.errors import RequestError
 
 CONTINUITY_CORRECTION = 0.5825971579390107
@@ -82,6 +83,36 @@ class LIF:
             climb_s = math.ceil(climb_s / dt_s - 1e-9) * dt_s
         return 1 / (refractory_s + climb_s)
 
+    def rate_in_steps_Hz(self, current_V: float, dt_s: float) -> float:
+        """Return the stationary rate of a simulation that looks for spikes once a step, exactly.
+
+        Parameters
+        ----------
+        current_V : float
+            In volts above rest.
+        dt_s : float
+            Time step, in seconds. For steps so short that `neuromirror.dynamics.first_passage` does not solve for them
+            it is `rate_Hz`.
+        """
+        if self.noise_V == 0:
+            return self.rate_Hz(current_V, dt_s)
+        steps = mean_steps(**self._in_steps(dt_s), current_V=current_V)
+        if steps is None:
+            return self.rate_Hz(current_V, dt_s)
+        return 1 / ((round(self.refractory_s / dt_s) + steps) * dt_s)
+
+    def share_at_once(self, current_V: float, dt_s: float) -> float:
+        """Return the share of spikes that follow another in the first step after its refractory period."""
+        return share_at_once(**self._in_steps(dt_s), current_V=current_V)
+
+    def _in_steps(self, dt_s: float) -> dict[str, float]:
+        return {
+            "decay": math.exp(-dt_s / self.tau_m_s),
+            "noise_V": self.noise_V,
+            "reset_V": self.reset_V,
+            "threshold_V": self.threshold_V,
+        }
+
     def _unreached(self, rate_Hz: float, dt_s: float, current_V: float) -> str:
         """Return why a large current does not make the cell fire at a rate."""
         refractory_s = round(self.refractory_s / dt_s) * dt_s + dt_s if dt_s else self.refractory_s
@@ -106,6 +137,43 @@ class LIF:
             current_V = max(current_V, self.threshold_V + 2 * step)
             return between.slope_Hz_per_V(current_V)
         return (self.rate_Hz(current_V + step, dt_s) - self.rate_Hz(current_V - step, dt_s)) / (2 * step)
+
+    def bias_in_steps_V(self, rate_Hz: float, dt_s: float) -> float:
+        """Return the current at which a simulation in steps fires at a rate, exactly; see `rate_in_steps_Hz`.
+
+        Raises
+        ------
+        RequestError
+            If no current makes it fire so fast.
+        """
+        near_V, gap_V = self.bias_V(rate_Hz, dt_s), self.threshold_V - self.reset_V
+
+        def above_Hz(current_V: float) -> float:
+            return self.rate_in_steps_Hz(current_V, dt_s) - rate_Hz
+
+        low_V = high_V = near_V
+        while above_Hz(low_V) > 0:
+            low_V -= 2 * (near_V - low_V) + 0.05 * gap_V
+        while above_Hz(high_V) < 0:
+            high_V += 2 * (high_V - near_V) + 0.05 * gap_V
+            if high_V > 1e4 * gap_V:
+                raise RequestError(self._unreached(rate_Hz, dt_s, high_V))
+        return near_V if low_V == high_V else float(brentq(above_Hz, low_V, high_V, xtol=1e-10 * gap_V))  # pyright: ignore[reportArgumentType]
+
+    def slope_in_steps_Hz_per_V(self, current_V: float, dt_s: float) -> float:
+        """Return the slope of `rate_in_steps_Hz` against the current: that between a tenth more and a tenth less.
+
+        Weak noise leaves steps in the rate, where intervals are whole numbers of time steps; this is the slope of the
+        whole of it.
+        """
+        rate_Hz = self.rate_in_steps_Hz(current_V, dt_s)
+        if rate_Hz == 0:
+            return 0.0
+        try:
+            low_V, high_V = (self.bias_in_steps_V(share * rate_Hz, dt_s) for share in (0.9, 1.1))
+        except RequestError:  # no current makes it fire so much faster
+            return 0.0
+        return 0.2 * rate_Hz / (high_V - low_V)
 
     def bias_V(self, rate_Hz: float, dt_s: float = 0.0) -> float:
         """Return the current at which the cell fires at a rate: b⁻ of Appendix B, φ(b⁻) = β.

@@ -24,7 +24,8 @@ def raster(run: Run, *, start_s: float | None = None, stop_s: float | None = Non
     run : Run
         Of a spiking backend.
     start_s, stop_s : float or None
-        Range of the raster in s; by default from 1 s before the first switch to 1 s after it, or the first 2 s.
+        Range of the raster in s; by default from 1 s before the first switch to 1 s after it, or the first 2 s. Where
+        only one of them is given the range begins with the run, or ends with it.
 
     Returns
     -------
@@ -40,7 +41,8 @@ def raster(run: Run, *, start_s: float | None = None, stop_s: float | None = Non
     spikes = {name: run.spikes(name) for name in _in_order(run)}
     end_s = _end_s(run, spikes)
     first, last = _window(run, end_s)
-    first, last = first if start_s is None else start_s, last if stop_s is None else stop_s
+    if start_s is not None or stop_s is not None:
+        first, last = start_s or 0.0, end_s if stop_s is None else stop_s
     if first >= end_s:
         raise RequestError(f"from {first:g} s on: the run ends at {end_s:g} s. Give an earlier start.")
     if not first < last:
@@ -54,7 +56,7 @@ def raster(run: Run, *, start_s: float | None = None, stop_s: float | None = Non
         main = figure.add_axes((0.1, 0.45 / height, 0.74, 1 - 2.2 / height))
         _draw_rates(overview, run, spikes, end_s, (first, last))
         _draw_spikes(main, run, entries, trains, rows, (first, last))
-    return figure
+        return style.widened(figure)
 
 
 def _groups(run: Run, spikes: dict[str, Spikes]) -> tuple[dict[str, PopulationEntry], dict[str, Spikes]]:

@@ -16,6 +16,7 @@ from typing import Any, cast
 
 import matplotlib
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.legend import Legend
@@ -36,6 +37,8 @@ DASHES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (5, 1.5, 1, 1.5)
 """Markers and dashes tell series apart where colours cannot."""
 
 PATH_COLOURS = {"forward": BLUE, "feedback": VERMILLION}
+MARGIN_IN = 0.05
+"""What stays free at the sides of a figure that is wider than others, in inches."""
 WIDTH_IN = 7.0
 """Width of a figure in inches: two columns of a journal."""
 
@@ -84,6 +87,20 @@ def context() -> Iterator[None]:
     """
     with _drawing, matplotlib.rc_context(cast(Any, _RC)):
         yield
+
+
+def widened(figure: Figure) -> Figure:
+    """Return a figure with all of its texts inside: wider by what stands out at either side, its axes as they were."""
+    width_in, height_in = figure.get_size_inches()
+    taken = figure.get_tightbbox(FigureCanvasAgg(figure).get_renderer())
+    left_in, right_in = max(0.0, MARGIN_IN - taken.x0), max(0.0, taken.x1 + MARGIN_IN - width_in)
+    if left_in or right_in:
+        wider_in = width_in + left_in + right_in
+        figure.set_size_inches(wider_in, height_in)
+        for ax in figure.axes:
+            x0, y0, width, height = ax.get_position().bounds
+            ax.set_position((((x0 * width_in) + left_in) / wider_in, y0, width * width_in / wider_in, height))
+    return figure
 
 
 def save(figure: Figure, path: Path) -> Path:

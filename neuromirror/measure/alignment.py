@@ -69,6 +69,17 @@ def gain(B: ArrayLike, W: ArrayLike) -> float:
     return float(np.vdot(B / scale_B, unit) / np.vdot(unit, unit) * (scale_B / scale_W))
 
 
+def norm(array: ArrayLike) -> float:
+    """Return the Euclidean norm of all entries; infinite only where it is beyond what floats hold, not its square."""
+    array = np.asarray(array, dtype=np.float64)
+    with np.errstate(over="ignore", under="ignore"):
+        plain = float(np.linalg.norm(array))
+        largest = _largest(array)
+        if (math.isfinite(plain) and plain > 0) or not (math.isfinite(largest) and largest > 0):
+            return plain
+        return largest * float(np.linalg.norm(array / largest))
+
+
 def vector_angle_deg(a: ArrayLike, b: ArrayLike) -> float:
     """Return the angle between two arrays of the same shape, each taken as one vector.
 

@@ -100,6 +100,12 @@ class Run:
         return {name: mirrors for name, entry in entries if (mirrors := entry["mirrors"]) is not None}
 
     @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is doubtful of the run, in sentences; nothing until it has reached its end."""
+        found = self.manifest.summary.get("warnings", [])
+        return tuple(str(text) for text in found) if isinstance(found, list) else ()
+
+    @property
     def has_spikes(self) -> bool:
         """Whether spikes were recorded."""
         return self.manifest.dt_s is not None and (self.path / "spikes").is_dir()

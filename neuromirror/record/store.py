@@ -160,6 +160,11 @@ class RunWriter:
             self._metrics_file.flush()
         self.rows += 1
 
+    def written_rows(self) -> list[dict[str, Any]]:
+        """Return all rows of the metrics that have been written."""
+        lines = (self._place / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+        return [json.loads(line) for line in lines]
+
     def spikes(self, population: str, ticks: np.ndarray, cells: np.ndarray) -> None:
         """Write the next part of a population's spikes.
 

@@ -111,6 +111,10 @@ class Sweep:
         """The variations, in order."""
         return list({one.variation.name: one.variation for one in self.all_runs}.values())
 
+    def warnings(self) -> dict[Path, tuple[str, ...]]:
+        """Return what is doubtful of the runs that reached their end, by their directories."""
+        return {run.path: run.warnings for run in self.runs if run.warnings}
+
     def left(self) -> int:
         """Return how many runs are still to be run."""
         return len(self.all_runs) - len(self.ended) - len(self.failed)
@@ -156,6 +160,7 @@ class Sweep:
         RequestError
             If they cannot be written.
         """
+        doubtful = self.warnings()
         runs = [
             {
                 "run": str(one.path.relative_to(self.path)),
@@ -163,6 +168,7 @@ class Sweep:
                 "seed": one.seed,
                 "state": "done" if one.path in self.ended else "failed" if one.path in self.failed else "left",
                 "error": self.failed.get(one.path),
+                "warnings": list(doubtful.get(one.path, ())),
             }
             for one in self.all_runs
         ]

@@ -15,12 +15,13 @@ from neuromirror.circuit.capabilities import DEFAULT_BACKEND, capabilities
 from neuromirror.circuit.circuit import Circuit
 from neuromirror.circuit.load import load
 from neuromirror.errors import NeuromirrorError, RequestError
+from neuromirror.notices import notice
 from neuromirror.plan import Plan, make_plan
 from neuromirror.record.lock import Held
 from neuromirror.record.store import not_written
 from neuromirror.seeds import checked_seed
 from neuromirror.simulation import Progress, out_folder
-from neuromirror.sweeps.record import Sweep, SweepRun, settings_in
+from neuromirror.sweeps.record import FILE, Sweep, SweepRun, settings_in
 from neuromirror.sweeps.tasks import Task, perform_all
 from neuromirror.sweeps.variations import Variation, variations
 
@@ -107,7 +108,18 @@ def sweep(
             options = replace(options, target=begun.get("target", target))
         _check_same(path, begun, found[0].circuit.name, backend, options)
     with _held(path):
-        return _Sweeper(simulator, backend, options, jobs, announce, progress).run(path, found, all_seeds)
+        return _told(_Sweeper(simulator, backend, options, jobs, announce, progress).run(path, found, all_seeds))
+
+
+def _told(swept: Sweep) -> Sweep:
+    """Return a sweep after a notice of how many of its runs are doubtful, and of one of them why."""
+    if doubtful := swept.warnings():
+        first = next(iter(doubtful))
+        notice(
+            f"{len(doubtful)} of {_count(len(swept.all_runs), 'run')} ended with warnings, which are in "
+            f"{swept.path / FILE}. The first: {first}: {doubtful[first][0]}"
+        )
+    return swept
 
 
 def _held(path: Path) -> Held:

@@ -17,11 +17,13 @@ from neuromirror.data.batches import Batches
 from neuromirror.data.load import Data
 from neuromirror.errors import DivergenceError, NeuromirrorError
 from neuromirror.interrupts import Interrupts
+from neuromirror.measure import health
 from neuromirror.plan import FloatArray, Plan, transport
 from neuromirror.record.manifest import PhaseEntry
 from neuromirror.record.onlooker import Onlooker
 from neuromirror.record.store import RunWriter
-from neuromirror.recorder import alignment_of
+from neuromirror.recorder import alignment_of, lost_of
+from neuromirror.run_warnings import learned_mirrors
 from neuromirror.schedule import window_s
 from neuromirror.training import checkpoint
 from neuromirror.training.agreement import CHECKED_EVERY, Agreed, agree, check_same
@@ -31,6 +33,7 @@ from neuromirror.training.loop import Tally, Trainer
 from neuromirror.training.moment import go_on, state_of
 from neuromirror.training.profiling import Profile
 from neuromirror.training.settings import Settings
+from neuromirror.training.silence import silent_layers
 
 CHECKPOINTS = "checkpoints"
 """Folder of a run directory."""
@@ -236,8 +239,7 @@ class Session:
             feedback = {name: torch.from_numpy(arrays[name]).float().contiguous() for name in self.plan.mirrors}
             self.writer.weight_files(examples, packed(trainer.network), safetensors.torch.save(feedback))
         self.angles_s += time.perf_counter() - started - (self.evaluating_s - evaluated_s)
-        lost = next((name for name in sorted(arrays) if not np.isfinite(arrays[name]).all()), None)
-        if lost is not None:
+        if (lost := lost_of(arrays) or _lost_state(trainer.network)) is not None:
             raise DivergenceError(
                 f"{lost} is no longer finite after {trainer.step} steps. Lower the rate of the rule that teaches it."
             )
@@ -328,8 +330,16 @@ class Session:
             "top1_error_percent": self.last.get("test_error_percent"),
             "validation_error_percent": self.last.get("validation_error_percent"),
             "broken_images": list(self.data.broken.found),
+            "warnings": self._warnings(),
             **self.notes,
         }
+
+    def _warnings(self) -> list[str]:
+        """Return what is doubtful of the run; nothing on ranks that write no record."""
+        if isinstance(self.writer, Onlooker):
+            return []
+        rows, mirrored = self.writer.written_rows(), learned_mirrors(self.plan, self.writer.manifest)
+        return [*health.of_rows(rows, mirrored), *silent_layers(self.trainer, self.data)]
 
     def _show(self, row: Mapping[str, Any]) -> None:
         """Write a row for TensorBoard."""
@@ -345,6 +355,12 @@ class Session:
                 if isinstance(number, float) and np.isfinite(number):
                     self._board.add_scalar(f"{name}/{key}" if key else name, number, row["step"])
         self._board.flush()
+
+
+def _lost_state(network: Network) -> str | None:
+    """Return the name of a tensor of a network, running statistics included, that is not finite, if one is not."""
+    state = network.state_dict().items()
+    return next((name for name, tensor in state if not bool(torch.isfinite(tensor).all())), None)
 
 
 def arrays_of(network: Network) -> dict[str, FloatArray]:

@@ -19,7 +19,7 @@ from neuromirror.errors import RequestError
 from neuromirror.plan import Plan
 from neuromirror.record.checkpoint import reopened
 from neuromirror.record.store import RunWriter, check_free
-from neuromirror.result import Run, open_run
+from neuromirror.result import Run, open_run, warned
 from neuromirror.simulation import Progress, carry_out, manifest_of, run_folders, versions_of
 from neuromirror.training import image_contents
 from neuromirror.training.images import Fitted, check_images, circuit_to_train, fitted_to_images, notes_of
@@ -147,7 +147,7 @@ def train_spiking_seeds(
         for index, (plan, folder) in enumerate(zip(plans, folders, strict=True))
     ]
     carry_out(simulator, plans, recorders, options, announce)
-    runs = [open_run(folder) for folder in folders]
+    runs = [warned(open_run(folder)) for folder in folders]
     for run in runs if figures else ():
         run.save_figures()
     return runs
@@ -185,7 +185,7 @@ def resume_spiking(
     announce(f"{folder}: goes on after {reached_s:g} of {total_s:g} s")
     assert manifest.target is not None
     carry_out(load_backend("brian2"), [plan], [recorder], training.options(manifest.target), announce)
-    run = open_run(folder)
+    run = warned(open_run(folder))
     if figures:
         run.save_figures()
     return run

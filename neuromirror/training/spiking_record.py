@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 
 from neuromirror.backends.base import Snapshot, State
 from neuromirror.circuit.turns import takes_turns
-from neuromirror.errors import DivergenceError
+from neuromirror.measure import health
 from neuromirror.plan import FloatArray, Plan
 from neuromirror.record import checkpoint
 from neuromirror.record.checkpoint import Checkpoint, Checkpoints
 from neuromirror.record.manifest import PhaseEntry
 from neuromirror.record.store import RunWriter
-from neuromirror.recorder import alignment_of, last_of, left_behind, lost_of, moment, reached_end, write_arrays
+from neuromirror.recorder import alignment_of, check_finite, last_of, left_behind, moment, reached_end, write_arrays
+from neuromirror.run_warnings import learned_mirrors
 from neuromirror.training.spiking_schedule import Stretch
 
 
@@ -110,9 +111,12 @@ class SpikingRecorder:
         Raises
         ------
         DivergenceError
-            If a weight is not finite any more; the row is added all the same.
+            If something is not finite any more; the row is added all the same.
         """
         if not keep_arrays:
+            if snapshot.lost is not None:
+                self.last = snapshot
+            check_finite(snapshot, f"{snapshot.t_s:g} s")
             return
         self.last, stretch = snapshot, self.phases[snapshot.phase]
         aligned = alignment_of(self.plan, snapshot.arrays)
@@ -135,10 +139,7 @@ class SpikingRecorder:
         alone_ends = snapshot.phase + 1 == self._alone
         if not snapshot.examples or alone_ends or stretch.part in ("validation", "test"):
             write_arrays(self.plan, self.writer, snapshot)
-        if (lost := lost_of(snapshot.arrays)) is not None:
-            raise DivergenceError(
-                f"{lost} is no longer finite after {snapshot.t_s:g} s. Lower the rate of the rule that teaches it."
-            )
+        check_finite(snapshot, f"{snapshot.t_s:g} s")
 
     def _error_percent(self, snapshot: Snapshot) -> float:
         """Return the error of the images of the phase that has ended: their spikes came before the snapshot."""
@@ -218,7 +219,33 @@ class SpikingRecorder:
             "gain": aligned["gain"],
             "top1_error_percent": self.errors_percent.get("test"),
             "validation_error_percent": self.errors_percent.get("validation"),
+            "warnings": self._warnings(),
         }
+
+    def _warnings(self) -> list[str]:
+        """Return what is doubtful of the run; of spikes only those of the output are known."""
+        rows = self.writer.written_rows()
+        found = health.of_rows(rows, learned_mirrors(self.plan, self.writer.manifest))
+        found += health.clipped_populations(least_clipped(rows))
+        shown_s = sum(
+            phase.stop_s - phase.start_s
+            for phase, stretch in zip(self.plan.phases, self.phases, strict=True)
+            if stretch.part is not None
+        )
+        counts, beta_Hz = self._counts.sum(axis=0).astype(np.int64), self.plan.beta * self.plan.unit_Hz
+        engaged = next((stretch.mode for stretch in self.phases if stretch.part is not None), "")
+        found += health.doubtful_cells(engaged, self.output, counts, spent_s=shown_s, beta_Hz=beta_Hz, limit_Hz=np.inf)
+        return found
+
+
+def least_clipped(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+    """Return by mode and population the least share of examples that was clipped in any row of the metrics."""
+    least = dict[str, dict[str, float]]()
+    for row in rows:
+        of_mode = least.setdefault(row["mode"], {})
+        for name, share in row.get("clipped", {}).items():
+            of_mode[name] = min(share, of_mode.get(name, share))
+    return least
 
 
 def alone(phases: Sequence[Stretch]) -> int:

@@ -16,7 +16,7 @@ from neuromirror.circuit.circuit import Circuit
 from neuromirror.errors import RequestError, UnsupportedError
 from neuromirror.processes import place
 from neuromirror.record.manifest import Manifest
-from neuromirror.result import Run, open_run
+from neuromirror.result import Run, open_run, warned
 from neuromirror.simulation import run_folders
 from neuromirror.training import checkpoint
 from neuromirror.training.agreement import check_alike
@@ -272,6 +272,8 @@ def plan_line(trainer: Trainer, prepared: Prepared, settings: Settings) -> str:
 
 def _opened(folder: Path, figures: bool, ranks: Ranks) -> Run:
     record = ranks.together(lambda: open_run(folder))
+    if ranks.is_first:
+        warned(record)
     if figures:
         ranks.on_first(record.save_figures)
     return record

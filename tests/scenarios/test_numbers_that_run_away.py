@@ -45,7 +45,9 @@ def test_a_drive_that_is_no_number_ends_the_run(backend: str, drive: str, tmp_pa
     [
         ("modes.mirror.noise={y0={sd=1e308}}", "B1"),
         ("stimulus.sd=1e200", "W1"),
-        ("projections.W1.weight={init='constant', value=1e308}", "B1"),
+        ("projections.W1.weight={init='constant', value=5e307}", "B1"),
+        ("projections.W1.weight={init='constant', value=1e308}", "the norm of W1"),
+        ("projections.W1.weight={init='constant', value=1e200}", "the signal of d0"),
     ],
 )
 def test_signals_that_overflow_end_the_run(backend: str, change: str, name: str, tmp_path: Path) -> None:
@@ -56,7 +58,7 @@ def test_signals_that_overflow_end_the_run(backend: str, change: str, name: str,
 @pytest.mark.parametrize(
     "change",
     [
-        f"projections.W1.weight={HUGE}",
+        "projections.W1.weight={init='constant', value=1e100}",
         f"projections.B1.weight={HUGE}",
         f"populations.y1.bias={HUGE}",
         "modes.mirror.noise={y0={sd=1e200}}",

@@ -13,11 +13,14 @@ import pytest
 
 import neuromirror as nm
 from neuromirror.backends.base import Options
+from neuromirror.backends.brian2.own_steps import too_long_step
 from neuromirror.backends.brian2.quantities import quantity
+from neuromirror.backends.brian2.standalone import compiler
 from neuromirror.circuit.circuit import Circuit
 from neuromirror.dynamics.neurons import LIF
 from neuromirror.errors import CircuitError
 
+compiled = pytest.mark.skipif(compiler() is None, reason="needs a C++ compiler")
 LEAKY = LIF(tau_m_s=0.02, refractory_s=0.002, reset_V=0.0, threshold_V=0.02, noise_V=0.008)
 BIAS_V = LEAKY.bias_V(100.0, 5e-4)
 OWN_LIF = {
@@ -269,3 +272,69 @@ def test_constants_with_units(text: str | float, value: float | None, unit: Any)
         found = quantity(text)
         assert b2.have_same_dimensions(found, unit)
         assert float(np.asarray(found)) == pytest.approx(value)
+
+
+# ---- numbers that are none, and steps that are too long --------------------------------------------------------------
+
+
+def logarithm(until_s: float) -> dict[str, Any]:
+    """Give a cell one of whose variables is the logarithm of a number that falls below zero after a time."""
+    return {
+        **OWN_LIF,
+        "equations": """
+            dv/dt = (drive - v)/tau + 1e-9*mV/ms*log(a) : volt (unless refractory)
+            da/dt = -1/second : 1
+        """,
+        "constants": {"tau": "20 ms", "theta": "20 mV"},
+        "start": {"a": until_s},
+    }
+
+
+@pytest.mark.parametrize("target", ["numpy", pytest.param("cpp_standalone", marks=compiled)])
+def test_a_variable_that_is_no_number_ends_the_run_with_its_name_and_time(target: str, tmp_path: Path) -> None:
+    """At the end of the window of 2.5 ms in which the argument has fallen below zero."""
+    with pytest.raises(nm.RunError, match=r"the variable v of cell 0 of d0 is no longer finite at 0\.30[25]* s"):
+        simulate(figure1(1.0, cell=logarithm(0.3)), tmp_path / "run", target)
+    left = nm.open_run(tmp_path / "run")
+    assert not left.manifest.complete
+    assert left.weight_steps()[0] == 0, "what there was before is kept"
+
+
+def test_currents_that_overflow_end_a_run_in_spikes(tmp_path: Path) -> None:
+    circuit = nm.load("figure1", ["projections.W1.weight={init='constant', value=5e307}", "schedule.0.duration=1 s"])
+    with pytest.raises(nm.RunError, match=r"\(\w+\) of cell 0 of y1 is no longer finite at 0\.0025 s"):
+        simulate(circuit, tmp_path / "run")
+    circuit = nm.load("figure1", ["projections.W1.weight={init='constant', value=1e308}"])
+    with pytest.raises(nm.RunError, match="the norm of W1 is no longer finite after 0 s"):
+        simulate(circuit, tmp_path / "other")
+
+
+@pytest.mark.parametrize(("tau_ms", "does"), [(0.4, "overshoots"), (0.2, "grows")])
+def test_equations_that_are_faster_than_the_step_are_refused(tau_ms: float, does: str, tmp_path: Path) -> None:
+    fast = {**OWN_LIF, "constants": {**OWN_LIF["constants"], "tau": f"{tau_ms} ms"}}
+    with pytest.raises(
+        CircuitError, match=rf"a time constant of {tau_ms} ms, and {does} in steps of 0\.5 ms"
+    ) as refused:
+        simulate(figure1(1.0, cell=fast), tmp_path / "run")
+    assert refused.value.problems[0].path == "cells.cell.equations"
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "equations",
+    [
+        "dv/dt = (drive - v)/tau + (1*mV/ms)*(w - 1) : volt (unless refractory)\ndw/dt = -5*w/ms : 1",
+        "dv/dt = (drive - v)/tau : volt (unless refractory)\ndw/dt = -w*rate : 1\nrate = 5/ms : Hz",
+        "dv/dt = (drive - v + 0.1*mV*exp(v/(1*mV)))/tau - 5*x/ms : volt\ndx/dt = 5*v/ms - x/ms : volt",
+    ],
+)
+def test_the_fastest_of_several_equations_counts(equations: str) -> None:
+    """The last oscillates with an angular frequency of 5/ms, and every Euler step makes it larger."""
+    kind = figure1(1.0, cell={**OWN_LIF, "equations": equations}).description.cells["cell"]
+    assert too_long_step(kind, 5e-4) is not None
+    assert too_long_step(kind, 1e-5) is None
+
+
+def test_cells_that_are_slower_than_the_step_are_taken() -> None:
+    for kind in (OWN_LIF, IZHIKEVICH):
+        assert too_long_step(figure1(1.0, cell=kind).description.cells["cell"], 5e-4) is None

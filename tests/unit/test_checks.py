@@ -394,6 +394,12 @@ CASES = [
         "updater with a memory",
     ),
     Case("rate-and-memory", "rules.mirror.updater.rate", ("rules.mirror.updater.rate=0.1",), "Take one of them out"),
+    Case(
+        "rate-per-update",
+        "rules.mirror.updater.rate",
+        ("rules.mirror.updater={rate=0.1, decay=0.5}",),
+        "learns 50 times as much in spikes",
+    ),
     Case("no-decay", "rules.mirror.updater", ("rules.mirror.updater.decay=",), "decay above 0"),
     Case("mixed-memory", "rules.mirror.updater.memory_from", ("rules.mirror.updater.memory=4096",), "both as examples"),
     Case("unknown-projection", "modes.mirror.on.2", ("modes.mirror.on.2=x2",), "no projection 'x2'"),
@@ -608,6 +614,7 @@ CASES = [
 WARNINGS = {
     "shifted-noise",
     "burst-clipped",
+    "rate-per-update",
     "unused-noise",
     "idle-scaling",
     "no-mirror",

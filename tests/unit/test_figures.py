@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import matplotlib
 import numpy as np
 import pytest
 import safetensors.numpy
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
@@ -116,7 +118,29 @@ def test_modes_too_short_to_name_are_in_a_legend(tmp_path: Path) -> None:
 def test_a_range_can_be_asked_for(run: Run) -> None:
     assert raster(run, start_s=0.5, stop_s=0.75).axes[1].get_xlim() == (0.5, 0.75)
     with pytest.raises(RequestError, match="expected a start before the stop"):
-        raster(run, start_s=4.5)
+        raster(run, start_s=4.5, stop_s=4.0)
+
+
+def test_a_range_with_one_end_given_reaches_to_the_end_of_the_run(run: Run) -> None:
+    assert raster(run, start_s=4.9).axes[1].get_xlim() == (4.9, 5.0)
+    assert raster(run, stop_s=0.5).axes[1].get_xlim() == (0.0, 0.5)
+    with pytest.raises(RequestError, match=r"from 5 s on: the run ends at 5 s"):
+        raster(run, start_s=5.0)
+
+
+@pytest.mark.parametrize("name", ["y", "a_population_with_a_long_name"])
+def test_names_are_whole_at_either_side_whatever_their_length(name: str, tmp_path: Path) -> None:
+    short = make_run(tmp_path / "run", sizes=(200, 100, 4), modes=(("mirror", 0.5),))
+    manifest = short.manifest
+    renamed = {f"{name}{index}": entry for index, entry in enumerate(manifest.populations.values())}
+    trains = dict(zip(renamed, map(short.spikes, manifest.populations), strict=True))
+    named = Run(short.path, dataclasses.replace(manifest, populations=renamed))
+    named.spikes = trains.__getitem__  # type: ignore[method-assign]
+    figure = raster(named)
+    inside = figure.get_tightbbox(FigureCanvasAgg(figure).get_renderer())
+    assert inside.x0 >= 0
+    assert inside.x1 <= figure.get_size_inches()[0]
+    assert figure.axes[1].get_position().width * figure.get_size_inches()[0] == pytest.approx(0.74 * style.WIDTH_IN)
 
 
 def test_large_populations_show_their_first_cells(tmp_path: Path) -> None:

@@ -108,8 +108,15 @@ def test_every_epoch_has_an_order_of_its_own() -> None:
 def recorder_of(run: SpikingTraining) -> tuple[SpikingRecorder, list[Any]]:
     """Return what records a run with seed 0, and the rows that it writes."""
     rows: list[Any] = []
-    writer: Any = SimpleNamespace(metrics=rows.append, weights=lambda *_: None, path=None, rows=0)
     plan = run.plan(0)
+    writer: Any = SimpleNamespace(
+        metrics=rows.append,
+        weights=lambda *_: None,
+        path=None,
+        rows=0,
+        written_rows=lambda: rows,
+        manifest=SimpleNamespace(learned=()),
+    )
     labels = labels_of(run.fitted.data, plan.presented)
     recorder = SpikingRecorder(
         plan=plan,

@@ -15,12 +15,12 @@ from neuromirror.circuit.axons import all_roles, role_in
 from neuromirror.plan import Plan
 
 EFFECTS = {
-    "drive": "v_post += on_now*is_drive*relay*v_threshold_post",
+    "drive": "v_post += on_now*is_drive*relay*v_threshold_post/membrane_decay_post",
     "compare": "synaptic_post += on_now*is_compare*jump_post",
     "gate": "gate_trace_post += on_now*is_gate*gate_kick_post",
     "error": "error_trace_post += on_now*is_error*signal_kick_pre",
 }
-"""What a spike does at a synapse of each kind."""
+"""What a spike does at a synapse of each kind; what drives makes up for what the membrane loses until the next step."""
 
 
 class Axon(NamedTuple):

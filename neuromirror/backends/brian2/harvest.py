@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from neuromirror.backends.base import Recorder, Snapshot, State
 from neuromirror.backends.brian2.clipping import clipped_share
+from neuromirror.backends.brian2.finite import LOST
 from neuromirror.backends.brian2.layout import Layout
 from neuromirror.backends.brian2.losses import Cells, Losses
 from neuromirror.backends.brian2.network import BIASES, SpikingNetwork
@@ -51,6 +52,7 @@ class Harvest:
         self.snapshot_ticks = spiking.snapshot_ticks
         self._populations = list(plan.sizes) if spiking.population is None else [spiking.population]
         self._first_cell = spiking.recorded.start
+        self._finite = spiking.finite
         self._losses = Losses(spiking.layout, plan)
         self._fixed, self._magnitudes = plan.initial_arrays(), plan.magnitudes()
         self._clipped = np.zeros(spiking.layout.size)
@@ -86,7 +88,8 @@ class Harvest:
         Parameters
         ----------
         recorded : mapping of str to float array
-            The weights of every array that learns, (synapses,), by its name, and of all cells' biases as `BIASES`.
+            The weights of every array that learns, (synapses,), by its name, all cells' biases as `BIASES`, and as
+            `LOST` which cells are no longer finite.
         clipped : float array (cells,)
             Windows in which each cell was clipped, since the start of the run.
         """
@@ -106,6 +109,7 @@ class Harvest:
             t_s=tick * grid.tick_s,
             arrays=transport(plan, {**self._fixed, **self._arrays(recorded)}, self._magnitudes),
             more={**self._losses.take(self._phase, windows), **shares},
+            lost=self._finite.first_lost(recorded[LOST]),
         )
         self._seen, self._clipped, self._snapshots = done, clipped.copy(), self._snapshots + 1
         self.recorder.snapshot(state, keep_arrays=tick in grid.first_tick)

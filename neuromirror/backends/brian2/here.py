@@ -12,7 +12,7 @@ import numpy as np
 
 from neuromirror.backends.base import Keeper, Recorder
 from neuromirror.backends.brian2.harvest import Harvest, boundary_ticks
-from neuromirror.backends.brian2.network import BIASES, SpikingNetwork
+from neuromirror.backends.brian2.network import RECORDED, SpikingNetwork
 from neuromirror.backends.brian2.private import drop_numbers_drawn_ahead, forget_run
 from neuromirror.backends.brian2.runtime import stop_if_interrupted
 from neuromirror.backends.brian2.state import restore, state_of
@@ -54,7 +54,7 @@ class RunHere:
         if self.keeper is not None and self.keeper.begun is not None:
             self._restore(self.keeper.begun)
         try:
-            with self.interrupts:
+            with self.interrupts, np.errstate(all="ignore"):  # what is not finite is looked for in the state
                 self.network.run(duration - self.network.t, namespace={})
             stop_if_interrupted()
             if self.network.t > duration - 0.5 * b2.defaultclock.dt:
@@ -79,9 +79,7 @@ class RunHere:
         self.harvest.spikes(
             np.array(spikes.variables["t"].get_value()), np.array(spikes.variables["i"].get_value()), tick
         )
-        rows = {
-            name: monitor.variables["b" if name == BIASES else "w"].get_value() for name, monitor in monitors.items()
-        }
+        rows = {name: monitor.variables[RECORDED.get(name, "w")].get_value() for name, monitor in monitors.items()}
         for row, counts in enumerate(np.array(clipped.variables["clipped"].get_value())):
             self.harvest.snapshot({name: of_name[row] for name, of_name in rows.items()}, counts)
         spikes.variables["N"].set_value(0)

@@ -90,7 +90,8 @@ class Losses:
         targets = self._expected[row : row + (stop - first) * len(parts)][len(parts) - 1 :: len(parts)]
         compared = plan.modes[phase.mode].compare.items()
         errors = [plan.coding.values(rates[:, layout.cells(y)] - targets[:, layout.cells(d)]) for d, y in compared]
-        return sum((0.5 * (error**2).sum(axis=1) for error in errors), np.zeros(stop - first))
+        with np.errstate(over="ignore"):
+            return sum((0.5 * (error**2).sum(axis=1) for error in errors), np.zeros(stop - first))
 
     @property
     def _first_row(self) -> int:

@@ -16,6 +16,7 @@ from neuromirror.backends.brian2 import equations
 from neuromirror.backends.brian2.axons import EFFECTS, Axon, axons_of, comparing
 from neuromirror.backends.brian2.cells import cell_values
 from neuromirror.backends.brian2.drives import run_drive
+from neuromirror.backends.brian2.finite import LOST, MODEL, Finite
 from neuromirror.backends.brian2.grid import Grid
 from neuromirror.backends.brian2.homeostasis import Homeostasis
 from neuromirror.backends.brian2.layout import Layout
@@ -38,10 +39,12 @@ OPEN, SNAPSHOT = WINDOW + 1, WINDOW + 2
 several places), a window begins, projections open, and states are recorded."""
 
 RELAY_THRESHOLDS = 3.0
-"""What a spike of a drive projection adds to its target, in distances from rest to threshold: it always fires it."""
+"""Where a spike of a drive projection has brought its target by the next step, in distances from rest to threshold."""
 
 BIASES = ".bias"
 """Key of the monitor of all biases; no projection can have this name."""
+RECORDED = {BIASES: "b", LOST: "lost"}
+"""The variable of the cells that each monitor of a name of its own records; others record the weights ``w``."""
 
 
 @dataclass
@@ -85,6 +88,7 @@ class SpikingNetwork:
             self._build_weights(name)
         self._build_axons()
         self._build_rules()
+        self.monitors[LOST] = self._monitor(self.cells, "lost", "snapshots_lost")
         self.clipped = self._monitor(self.cells, "clipped", "snapshots_clipped")
         more = self.homeostasis.build(self.cells, self.arrays, KEEP, self.grid.tick_s * b2.second)
         # Brian2 makes no subgroups of cells with a linked variable, so these are linked when there are all.
@@ -122,7 +126,7 @@ class SpikingNetwork:
         own, noises = OwnCells(self.plan), Noises(self.layout, self.plan)
         self.cells = b2.NeuronGroup(
             self.layout.size,
-            own.model(equations.CELLS + self.turns.model() + noises.model() + extra + self.homeostasis.model()),
+            own.model(equations.CELLS + self.turns.model() + noises.model() + MODEL + extra + self.homeostasis.model()),
             threshold=noises.threshold(own.threshold("v > v_threshold")),
             reset=own.reset(equations.RESET),
             refractory=noises.refractory,  # pyright: ignore[reportArgumentType]
@@ -140,8 +144,13 @@ class SpikingNetwork:
         tick = self.grid.tick_s * b2.second
         if self.turns.taken:
             self.cells.run_regularly(REMEMBER, dt=tick, order=REMEMBERED, name="remember")
-        code = equations.WINDOW + self.turns.window() + noises.window()
+        code = equations.WINDOW + self.turns.window() + noises.window() + self.finite.window()
         self.cells.run_regularly(code, dt=tick, order=WINDOW, name="window")
+
+    @property
+    def finite(self) -> Finite:
+        """What is looked at for numbers that are not finite."""
+        return Finite(self.layout, self.plan, self.crossed)
 
     def _build_weights(self, name: str) -> None:
         projection = self.plan.description.projections[name]

@@ -101,6 +101,15 @@ class OwnKind:
         ]
         return b2.Equations(kept) + b2.Equations(f"{self.prefix}{DRIVE} : volt\n{self.prefix}is : 1 (constant)")
 
+    def state_variables(self) -> list[tuple[str, str]]:
+        """Return the user's variables that are numbers, each with its unit as Brian2's code has it."""
+        kept = [eq for eq in self._parsed.values() if eq.type in (DIFFERENTIAL_EQUATION, PARAMETER)]
+        return [
+            (eq.varname, "1" if eq.dim.is_dimensionless else repr(b2.get_unit(eq.dim)))
+            for eq in kept
+            if eq.var_type == "float"
+        ]
+
     def step(self, variables: Mapping[str, Any]) -> str:
         """Return one time step of the user's equations, by Euler's method; cells of other kinds stand still."""
         changing = [eq for eq in self.equations.values() if eq.type == DIFFERENTIAL_EQUATION]

@@ -10,6 +10,7 @@ import brian2 as b2
 
 from neuromirror.backends.brian2.exclusive import alone
 from neuromirror.backends.brian2.own_cells import DRIVE, statements
+from neuromirror.backends.brian2.own_steps import too_long_step
 from neuromirror.backends.brian2.quantities import quantity
 from neuromirror.backends.brian2.runtime import quieten, use_runtime
 from neuromirror.circuit.description import Cell
@@ -22,10 +23,11 @@ Fault = tuple[tuple[str, ...], str]
 def check_own_cells(plan: Plan) -> None:
     """Raise `CircuitError` with all that Brian2 has against a plan's cells of a user's own."""
     problems, described = [], plan.description
+    dt_s = described.time.dt.s
     for name in sorted({population.cell for population in described.populations.values()}):
         if described.cells[name].model == "custom":
             with alone():
-                faults = _faults(described.cells[name])
+                faults = [*_faults(described.cells[name]), *_in_steps(described.cells[name], dt_s)]
             for where, message in faults:
                 path = ("cells", name, *where)
                 file, line = plan.circuit.place(path)
@@ -40,6 +42,13 @@ def check_own_cells(plan: Plan) -> None:
 def _faults(cell: Cell) -> tuple[Fault, ...]:
     found = list(_in_names(cell))
     return tuple(found or _in_units(cell))
+
+
+@cache
+def _in_steps(cell: Cell, dt_s: float) -> tuple[Fault, ...]:
+    """Return what of equations that Brian2 takes is too fast for the time step."""
+    found = None if _faults(cell) else too_long_step(cell, dt_s)
+    return () if found is None else ((("equations",), found),)
 
 
 def _in_names(cell: Cell) -> Iterator[Fault]:

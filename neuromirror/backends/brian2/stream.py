@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuromirror.backends.brian2.harvest import Harvest
-from neuromirror.backends.brian2.network import BIASES, SNAPSHOT, SpikingNetwork
+from neuromirror.backends.brian2.network import RECORDED, SNAPSHOT, SpikingNetwork
 from neuromirror.backends.brian2.private import RESULTS_FOLDER, array_name, rows_code
 from neuromirror.plan import FloatArray
 
@@ -104,7 +104,7 @@ def hand_over(spiking: SpikingNetwork, ticks: int) -> None:
 
 def _recorded(spiking: SpikingNetwork) -> dict[str, tuple[Any, str]]:
     """Return the monitors of snapshots, each with its variable: that of clipped cells first."""
-    monitors = {name: (monitor, "b" if name == BIASES else "w") for name, monitor in spiking.monitors.items()}
+    monitors = {name: (monitor, RECORDED.get(name, "w")) for name, monitor in spiking.monitors.items()}
     return {"": (spiking.clipped, "clipped"), **monitors}
 
 

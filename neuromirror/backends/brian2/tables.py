@@ -79,6 +79,7 @@ def _relays(layout: Layout, mode: ModePlan) -> list[str]:
     return [name for name in mode.drives if not layout.shared(name)]
 
 
+@np.errstate(over="ignore")  # the state of cells is looked at for what is not finite
 def _cancels(layout: Layout, plan: Plan) -> FloatArray:
     """Return the mean synaptic input by mode, in code units, of arrays that no scheduled mode changes."""
     table, arrays = np.zeros((len(layout.parts), layout.size)), plan.initial_arrays()

@@ -17,6 +17,7 @@ from neuromirror.circuit.checks.noise import check_noise
 from neuromirror.circuit.checks.own_cells import check_own_cells
 from neuromirror.circuit.checks.projections import check_mirrors, check_projections
 from neuromirror.circuit.checks.protocol import check_schedule, check_stimulus, windows_in
+from neuromirror.circuit.checks.rates import check_rates
 from neuromirror.circuit.checks.rules import check_rules
 from neuromirror.circuit.description import Description
 from neuromirror.circuit.feedback import GATE
@@ -67,6 +68,7 @@ def check(
     context = Context(circuit, locate, dropped, original, place, raw)
     found = [problem for section in _SECTIONS for problem in section(context)]
     yield from found
+    yield from check_rates(context)
     if not found and not dropped:  # what is missing may be missing because of another problem
         yield from check_mirroring(context)
         yield from check_scaling(context)
