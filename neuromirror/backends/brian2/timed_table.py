@@ -18,7 +18,7 @@ def timed_table(name: str, values: FloatArray, dt_s: float) -> Any:
     On the numpy target one number is looked up as a number: Brian2 does so by NumPy's functions of arrays, which takes
     several times as long as the look-up, some ten times in every window. The rows are the same.
     """
-    table = b2.TimedArray(values, dt=dt_s * b2.second, name=f"table_{name}")
+    table: Any = b2.TimedArray(values, dt=dt_s * b2.second, name=f"table_{name}")
     arrays = np.asarray(table.values)
 
     def implementation(owner: Any) -> Callable[..., Any]:
