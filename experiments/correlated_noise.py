@@ -4,8 +4,18 @@ Claim     Noise with a correlation ρ of any two lower cells leaves a baseline c
           mirrors, and push-pull with nothing but the angle of sampling: whatever both cells of a pair have in common
           cancels.
 Command   python -m experiments.correlated_noise [--out DIR], which draws correlated_noise.svg there
-Takes     PLACEHOLDER
-Expected  PLACEHOLDER 1 2 3 4 5 6 7 8 9 10
+Takes     17 minutes on one core.
+Expected  median angle of B to Wᵀ over seeds 0 to 7 (95 % interval by order statistics), baseline with its law beside
+          push-pull, whose law is that of sampling:
+            rates, 20→10, 40,000 examples, ρ .05     13.51° (10.50° to 14.66°) law 12.36°     1.29°  (1.23° to  1.44°)
+                                           ρ .2      42.58° (38.24° to 43.88°) law 41.09°     1.55°  (1.28° to  1.75°)
+            rates, 100→50, 40,000 examples, ρ .05    26.00° (23.40° to 30.01°) law 26.57°     2.93°  (2.89° to  2.98°)
+                                           ρ .2      62.87° (60.85° to 65.23°) law 63.33°     3.26°  (3.22° to  3.38°)
+            spikes, 20→10, 60 s, ρ .05                9.47°  (8.56° to 11.07°) law  8.73°     6.60°  (5.77° to  7.70°)
+                                           ρ .2      29.02° (25.46° to 31.22°) law 26.87°     8.39°  (7.10° to  9.21°)
+          and over seeds 0 to 5:
+            spikes, 100→50, 120 s, ρ .05             17.49° (16.96° to 19.49°) law 17.45°    10.90° (10.83° to 11.16°)
+                                           ρ .2      48.22° (47.17° to 51.65°) law 48.11°    13.47° (13.39° to 13.79°)
 """
 
 from __future__ import annotations
@@ -78,7 +88,7 @@ FULL = (
 )
 QUICK = (
     Case(lower=6, upper=4, backend="torch", length="500 examples", seeds=2),
-    Case(lower=6, upper=4, backend="brian2", length="2 s", seeds=1),
+    Case(lower=6, upper=4, backend="brian2", length="800 ms", seeds=1),
 )
 
 

@@ -21,10 +21,10 @@ LOWER, UPPER = 3, 2
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the experiment and print what it found."""
-    quick = options(__doc__, argv, quick="2 seeds and a twentieth of the time: shows only that it runs").quick
+    quick = options(__doc__, argv, quick="2 seeds and a fortieth of the time: shows only that it runs").quick
     seeds = 2 if quick else 10
     print(f"{LOWER}→{UPPER} cells, angle of B to Wᵀ over seeds 0 to {seeds - 1}, median (95% interval):")
-    lengths = ("1 s", "3 s", "250 examples") if quick else ("20 s", "60 s", "5000 examples")
+    lengths = ("500 ms", "1500 ms", "250 examples") if quick else ("20 s", "60 s", "5000 examples")
     for length, kind, backend in zip(
         lengths, ("spikes", "spikes", "rates"), ("brian2", "brian2", "torch"), strict=True
     ):

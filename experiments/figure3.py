@@ -5,7 +5,7 @@ Claim     Of the runs of Figure 2, with weight mirrors, every B is within 6° of
           beyond 80°.
 Command   python -m experiments.figure3 --data DIR (--size smoke, small or paper; --jobs runs at a time), which draws
           figure3-CIRCUIT.png and .pdf into --out
-Takes     no time after Figure 2, whose runs it reads; hours without.
+Takes     no time after Figure 2, whose runs it reads; 5 hours without.
 Expected  median of seeds 0 to 4 at the end, in degrees:
               weight mirror         B .8 to .9, the last 1.0          δ 2.3 at the input, 1.0 before the output
               sign-symmetry         B 48 to 51, the last 41           δ 86 at the input, 37 before the output

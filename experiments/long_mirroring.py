@@ -122,7 +122,7 @@ FULL = (
     Case(lower=500, upper=100, equal=False, design=GENTLE, length_s=983.04, seeds=3),
 )
 SMOKE = tuple(
-    Case(lower=14, upper=6, equal=equal, design=design, length_s=3.84, seeds=1)
+    Case(lower=14, upper=6, equal=equal, design=design, length_s=1.92, seeds=1)
     for equal, design in ((True, BURSTS), (False, GENTLE))
 )
 

@@ -66,7 +66,7 @@ class Size:
 
 
 SIZES = {
-    "smoke": Size(noise_s=1.5, seeds=2, layers=(4,), schedules=slice(0, 2)),
+    "smoke": Size(noise_s=1.0, seeds=2, layers=(4,), schedules=slice(0, 2)),
     "full": Size(noise_s=60.0, seeds=10, layers=(4, 6), schedules=slice(None)),
 }
 

@@ -178,9 +178,10 @@ def correlated_angle_deg(fan_in: float, correlation: float) -> float:
     Notes
     -----
     B tends to C·Wᵀ with C = (1 − ρ)·1 + ρ·J, J all ones (eq. 11 of Akrout et al. 2019 with a covariance C). For
-    independent weights of mean zero, ‖C·Wᵀ‖² = ‖W‖²·(1 + ρ²·(n − 1)) and ⟨C·Wᵀ, Wᵀ⟩ = ‖W‖². What the common source
-    adds is along J: rows of W that add up to zero do not see it, and in rows of one sign it is larger. Cells in pairs
-    of opposite sign (push-pull) have such rows.
+    Gaussian signals y and upper cells with a nonlinearity φ, Cov(φ(w·y), y) = ⟨φ′⟩·C·w by Stein's lemma: the law is
+    that of linear and of ReLU cells alike. For many rows of independent weights of mean zero, ‖C·Wᵀ‖² is
+    ‖W‖²·(1 + ρ²·(n − 1)) and ⟨C·Wᵀ, Wᵀ⟩ = ‖W‖². What the common source adds is along J: rows of W that add up to zero
+    do not see it, and in rows of one sign it is larger. Cells in pairs of opposite sign (push-pull) have such rows.
     """
     if not (fan_in >= 1 and 0 <= correlation <= 1):
         raise RequestError(f"fan_in {fan_in!r}, correlation {correlation!r}: expected at least 1, and 0 to 1.")

@@ -90,8 +90,15 @@ def test_from_jpeg_folders_to_figures_2_and_3(tmp_path: Path, capsys: pytest.Cap
 
 
 def changed(folder: Path, method: str) -> Path:
-    """Write a recipe with its changes."""
+    """Write a recipe with its changes: for small images, and with an eighth of its channels in every layer."""
     file = folder / f"{method}.toml"
     recipe = nm.load(f"imagenet/resnet18_{method}", [f"{name}={value}" for name, value in SMALL.items()])
-    file.write_text(recipe.fitted(size=(32, 32), classes=4).to_toml())
+    recipe = recipe.fitted(size=(32, 32), classes=4).expand()
+    layers = {
+        name: population.shape
+        for name, population in recipe.description.populations.items()
+        if len(population.shape) == 3 and population.shape[0] > 3
+    }
+    narrow = {f"populations.{name}.shape": [shape[0] // 8, *shape[1:]] for name, shape in layers.items()}
+    file.write_text(recipe.with_values(narrow).to_toml())
     return file

@@ -30,6 +30,8 @@ WAYS = [
     ("brian2-rate", "auto"),
     ("reference", "auto"),
 ]
+DRAWN = ("numpy",)
+"""Targets with figures: these read the record alone, which all others have like it."""
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -54,29 +56,32 @@ def shuffled(value: Any, order: random.Random) -> Any:
     return [shuffled(item, order) for item in value] if isinstance(value, list) else value
 
 
-@pytest.mark.parametrize(("backend", "target"), WAYS)
-def test_the_same_seed_gives_the_same_record_in_any_order_of_keys(backend: str, target: str, tmp_path: Path) -> None:
-    circuit = nm.load("figure1", SHORT)
-    other = nm.Circuit(shuffled(tomllib.loads(circuit.to_toml()), random.Random(1)))
-    for name, one in (("once", circuit), ("twice", circuit), ("shuffled", other)):
-        nm.run(one, backend=backend, target=target, seed=7, out=tmp_path / name)
-    first = digests(tmp_path / "once")
-    assert any(name.endswith(".png") for name in first)
-    assert ("spikes/y0-0000.npz" in first) == (backend == "brian2")
-    assert digests(tmp_path / "twice") == first
-    assert digests(tmp_path / "shuffled") == first
+@pytest.fixture(scope="module", params=WAYS, ids="-".join)
+def once(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str, Path]:
+    """A backend, a target, and the record of seed 7 there."""
+    backend, target = request.param
+    out = tmp_path_factory.mktemp("once") / "run"
+    nm.run(nm.load("figure1", SHORT), backend=backend, target=target, seed=7, out=out, figures=target in DRAWN)
+    return backend, target, out
 
 
-@pytest.mark.parametrize(("backend", "target"), WAYS)
-def test_a_seed_among_several_gives_the_record_that_it_gives_alone(backend: str, target: str, tmp_path: Path) -> None:
-    circuit = nm.load("figure1", SHORT)
-    options = Options(target=target)
-    nm.run_seeds(circuit, backend=backend, seeds=[7, 8], options=options, out=tmp_path / "both", figures=False)
-    for seed in (7, 8):
-        alone = tmp_path / f"alone-{seed}"
-        nm.run_seeds(circuit, backend=backend, seeds=[seed], options=options, out=alone, figures=False)
-        assert digests(tmp_path / "both" / f"seed-{seed}") == digests(alone)
-    assert digests(tmp_path / "alone-7") != digests(tmp_path / "alone-8")
+def test_the_same_seed_gives_the_same_record_in_any_order_of_keys(once: tuple[str, str, Path], tmp_path: Path) -> None:
+    backend, target, first = once
+    circuit = nm.Circuit(shuffled(tomllib.loads(nm.load("figure1", SHORT).to_toml()), random.Random(1)))
+    nm.run(circuit, backend=backend, target=target, seed=7, out=tmp_path / "shuffled", figures=target in DRAWN)
+    expected = digests(first)
+    assert any(name.endswith(".png") for name in expected) == (target in DRAWN)
+    assert ("spikes/y0-0000.npz" in expected) == (backend == "brian2")
+    assert digests(tmp_path / "shuffled") == expected
+
+
+def test_a_seed_among_several_gives_the_record_that_it_gives_alone(once: tuple[str, str, Path], tmp_path: Path) -> None:
+    backend, target, first = once
+    circuit, options = nm.load("figure1", SHORT), Options(target=target)
+    nm.run_seeds(circuit, backend=backend, seeds=[8, 7], options=options, out=tmp_path / "both", figures=False)
+    alone = {name: digest for name, digest in digests(first).items() if not name.startswith("figures/")}
+    assert digests(tmp_path / "both" / "seed-7") == alone
+    assert digests(tmp_path / "both" / "seed-8") != alone
 
 
 def test_the_level_of_optimisation_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,9 +92,8 @@ def test_the_level_of_optimisation_changes_nothing(tmp_path: Path, monkeypatch: 
     assert digests(tmp_path / "O0") == digests(tmp_path / "O3")
 
 
-@pytest.mark.parametrize(("backend", "target"), WAYS)
-def test_what_a_mode_does_not_teach_is_bit_identical_after_it(backend: str, target: str, tmp_path: Path) -> None:
-    run = nm.run(nm.load("figure1", SHORT), backend=backend, target=target, out=tmp_path / "run", figures=False)
+def test_what_a_mode_does_not_teach_is_bit_identical_after_it(once: tuple[str, str, Path]) -> None:
+    run = nm.open_run(once[2])
     steps = run.weight_steps()
     learned = {"mirror": {"B1"}, "engaged": {"W1", "y1.bias"}}
     for phase, (before, after) in zip(run.manifest.phases, pairwise(steps), strict=True):

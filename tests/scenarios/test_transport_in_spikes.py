@@ -28,7 +28,7 @@ def runs(circuit: Circuit, target: str, out: Path) -> list[nm.Run]:
 
 
 @pytest.mark.parametrize("target", TARGETS)
-@pytest.mark.parametrize("mask", [[], masked(b_too=True)], ids=["all", "masked"])
+@pytest.mark.parametrize("mask", [pytest.param([], marks=pytest.mark.slow), masked(b_too=True)], ids=["all", "masked"])
 def test_b_is_what_its_method_says_of_the_w_that_has_learned(target: str, mask: list[str], tmp_path: Path) -> None:
     circuit = nm.load("figure1", [AWAKE, *mask])
     for method in ("bp", "ss", "wt0"):

@@ -146,6 +146,7 @@ drive = default_bias*default_biases(mode_now*second, i) + unit_current*(inputs(r
 @b2.implementation(
     "cython", "cdef double taught(double step, double drive):\n    return step*drive if step != 0 else 0.0\n"
 )
+@b2.implementation("numpy", discard_units=True)  # else units are looked at, and arrays printed, at each update
 @b2.check_units(step=1, drive=1, result=1)
 def taught(step: Any, drive: Any) -> Any:
     """Return step·drive, and 0 where the step is 0 even if the drive is not finite: nothing is learned then."""

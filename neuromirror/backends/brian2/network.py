@@ -24,6 +24,7 @@ from neuromirror.backends.brian2.noises import Noises
 from neuromirror.backends.brian2.normalise import STEPS
 from neuromirror.backends.brian2.own_cells import OwnCells
 from neuromirror.backends.brian2.tables import OVER_TIME, table_values, transmits
+from neuromirror.backends.brian2.timed_table import timed_table
 from neuromirror.backends.brian2.turns import REMEMBER, Turns
 from neuromirror.backends.brian2.weights import MODELS, REFERENCES, places, transport_of, weight_values
 from neuromirror.modes import Learner
@@ -78,7 +79,7 @@ class SpikingNetwork:
         b2.defaultclock.dt = self.layout.dt_s * b2.second
         for name, values in table_values(self.layout, self.plan).items():
             dt_s = self.grid.tick_s if name.startswith(OVER_TIME) else 1.0
-            self.tables[name] = b2.TimedArray(values, dt=dt_s * b2.second, name=f"table_{name}")
+            self.tables[name] = timed_table(name, values, dt_s)
         self._build_cells()
         recorded = self.recorded
         watched = self.cells if self.population is None else self.cells[recorded.start : recorded.stop]
@@ -191,8 +192,8 @@ class SpikingNetwork:
         kinds = sorted({row.kind for row in rows})
         switches = np.array([row.on for row in rows]).T
         crosses = np.array([row.crosses for row in rows]).T
-        self.tables["axon_on"] = b2.TimedArray(switches, dt=1 * b2.second, name="table_axon_on")
-        self.tables["axon_crosses"] = b2.TimedArray(crosses, dt=1 * b2.second, name="table_axon_crosses")
+        self.tables["axon_on"] = timed_table("axon_on", switches, 1.0)
+        self.tables["axon_crosses"] = timed_table("axon_crosses", crosses, 1.0)
         effects = [EFFECTS[kind] for kind in kinds if self.crossed or kind in ("drive", "compare")]
         if self.crossed:
             effects.append("cross_post += crosses*signal_kick_pre")
