@@ -218,6 +218,18 @@ CASES = [
         ("cells.cell.activation=expr", 'cells.cell.phi="tanh(u) + u"', 'cells.cell.slope="1 - y*y"'),
         "Expected the derivative of phi",
     ),
+    Case(
+        "custom-cell",
+        "cells.cell.constants.__debug__",
+        (*OWN_CELL, "cells.cell.constants.__debug__=2 mV"),
+        "begins with an underscore",
+    ),
+    Case(
+        "runaway-number",
+        "cells.cell.threshold",
+        (*OWN_CELL, "cells.cell.threshold=v > 20*mV*9**16**16"),
+        "'9 \\*\\* 16 \\*\\* 16' is too large a number",
+    ),
     Case("custom-cell", "cells.cell.reset", ("cells.cell.reset=v = 0*mV",), 'or say model = "custom"'),
     Case("custom-cell", "cells.cell", (*OWN_CELL, "cells.cell.reset="), 'needs its reset. Add reset = "v = 0'),
     Case(
