@@ -82,7 +82,7 @@ def test_all_combinations_have_names_of_their_own() -> None:
     assert one.name == "forward.updater.rate=0.1,bias.updater.rate=0.2,v_rest=-70mV"
     (one,) = variations(nm.load("figure1"), {"stimulus.gain": [2], "stimulus.bias_gain": [1]}, lambda circuit: circuit)
     assert one.name == "gain=2,bias_gain=1"
-    long = {"about": ["x" * 60 + "a", "x" * 60 + "b"]}
+    long = {"rules.mirror.drive": [f"{'(post - beta_post)*' * 3}(pre - beta_pre)*{k}" for k in (1, 2)]}
     first, second = variations(nm.load("figure1"), long, lambda circuit: circuit)
     assert second.name == f"{first.name}~2"
 
