@@ -37,6 +37,10 @@ def _nowhere(path: Path) -> tuple[None, None]:
     return None, None
 
 
+NO_VALUE = "no value of any field"
+"""What is put in place of a value to find out whether anything reads it."""
+
+
 @dataclass(frozen=True)
 class Probe:
     """A value that was asked for, by ``--set`` or `Circuit.with_values`, to be looked at for whether it does anything.
@@ -45,12 +49,12 @@ class Probe:
     ----------
     path : key path
         Of the value.
-    without : callable
-        Returns the circuit with all that was asked for but this.
+    filled : callable
+        Returns the circuit with another value in place of this.
     """
 
     path: Path
-    without: Callable[[], Circuit]
+    filled: Callable[[Any], Circuit]
 
 
 class Circuit:
@@ -136,19 +140,21 @@ class Circuit:
         return tuple(found)
 
     def _idle_changes(self) -> Iterator[Problem]:
-        """Yield the values that were asked for and change nothing of a circuit without errors."""
+        """Yield the values that were asked for and that a circuit without errors has no use for.
+
+        In place of each a value is put that no field takes: where nothing becomes of it, nothing reads the value.
+        """
         for probe in self._probes:
             try:
-                other = probe.without()
-            except RequestError:  # another change needs this one
+                other = probe.filled(NO_VALUE)
+            except RequestError:
                 continue
             read, own = other._validation.description, self._validation.description
-            if read is None or own is None or read == own:  # as it stands there already, or by default
+            if read is None or own is None or templates.expand(read) != templates.expand(own):
                 continue
-            same = templates.expand(read) == templates.expand(own)
-            if same and not any(problem.severity == "error" for problem in other.problems()):
+            if not any(problem.severity == "error" for problem in other.problems()):
                 file, line = self._locate(probe.path)
-                message = "changes nothing: the circuit is the same without it. `neuromirror expand` shows what counts."
+                message = "changes nothing: whatever it says, the circuit is the same. See `neuromirror expand`."
                 yield Problem(name="idle-change", path=dotted(probe.path), message=message, file=file, line=line)
 
     def place(self, path: Path) -> tuple[str | None, int | None]:
@@ -296,9 +302,12 @@ class Circuit:
             keys = changing.put(tables, name, value, places, f"with_values {name}")
             if value is None and isinstance(keys[-1], int):  # what follows in the list is not where it was
                 places.setdefault(keys[:-1], base(keys[:-1]))
-            others = {other: given for other, given in values.items() if other != name}
-            probes.append(Probe(keys, partial(self._with_values, others, probe=False)))
+            if value is not None:
+                probes.append(Probe(keys, partial(self._filled, values, name)))
         return Circuit(tables, locate=_over(places, base), notices=self._notices, probes=probes if probe else ())
+
+    def _filled(self, values: Mapping[str, Any], name: str, value: Any) -> Circuit:
+        return self._with_values({**values, name: value}, probe=False)
 
     def without(self, *names: str) -> Circuit:
         """Return the circuit with a lesion: without some populations or projections, wherever they occur.

@@ -68,7 +68,6 @@ def from_text(
         tables, places = copy.deepcopy(base), dict(base_places)
         made = [changing.apply(tables, change, places) for change in asked]
         check_tables(tables, file, places)
-        others = [partial(changed, asked[:k] + asked[k + 1 :], probe=False) for k in range(len(asked))]
 
         def locate(path: KeyPath) -> Place:
             if path[:2] not in places:
@@ -77,7 +76,12 @@ def from_text(
                         return place(places, form, (file, 1))
             return place(places, path, (file, 1))  # what the file as a whole lacks is said of its first line
 
-        probes = [Probe(path, other) for path, other in zip(made, others, strict=True)] if probe else []
+        def filled(number: int, value: str) -> Circuit:
+            name = asked[number].partition("=")[0]
+            return changed((*asked[:number], f"{name}={value}", *asked[number + 1 :]), probe=False)
+
+        said = [(k, path) for k, path in enumerate(made) if asked[k].partition("=")[2].strip()]
+        probes = [Probe(path, partial(filled, k)) for k, path in said] if probe else []
         return Circuit(anchored(tables, folder or Path()), locate=locate, notices=notices, probes=probes)
 
     return changed(tuple(changes))

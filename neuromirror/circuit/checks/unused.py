@@ -51,6 +51,10 @@ The section, how the names of the parts that the short form makes there begin, a
 """
 
 
+NO_NAME = "no name"
+"""What nothing in a file is called."""
+
+
 def check_unused(c: Context) -> Iterator[Problem]:
     """Refuse the values of the long form that no simulator reads."""
     for value in unused(c.circuit):
@@ -85,20 +89,23 @@ def check_idle_forms(c: Context, expanded: Description) -> Iterator[Problem]:
 
 
 def _removals(path: Path, table: Model) -> Iterator[tuple[Path, Model]]:
-    """Yield the values that a table states and that are not so by default, with the table without each."""
+    """Yield the values that a table states and that are not so by default, with the table without each.
+
+    A name that is not said is often found in another way, so that there is another name in its place.
+    """
     for name in type(table).model_fields:
         value, info = getattr(table, name), type(table).model_fields[name]
         default = None if info.is_required() else info.get_default(call_default_factory=True)
         if info.is_required() or value == default or name not in table.model_fields_set:
             continue
         if isinstance(value, dict):
-            parts: list[tuple[Path, Any]] = [((name, k), {n: v for n, v in value.items() if n != k}) for k in value]
+            parts: list[tuple[Path, Any]] = [((name, key), {**value, key: NO_NAME}) for key in value]
         elif name == "skip":
             parts = [((name, k), value[:k] + value[k + 1 :]) for k in range(len(value))]
         elif isinstance(value, Model) and isinstance(default, Model):
             parts = [(below, inner) for below, inner in _removals((name,), value)]
         else:
-            parts = [((name,), default)]
+            parts = [((name,), NO_NAME if default is None and isinstance(value, str) else default)]
         for below, less in parts:
             yield (*path, *below), table.model_copy(update={name: less})
 
