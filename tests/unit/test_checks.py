@@ -88,7 +88,7 @@ mirroring.noise.sd = 2.0
 y1 = { path = "forward", layer = 1, shape = [2], cell = "cell" }
 y2 = { path = "forward", layer = 2, shape = [4], cell = "cell" }
 [projections]
-B2 = { source = "d2", target = "d1", connector = "all_to_all", weight = {}, mirrors = "W2" }
+B2 = { source = "d2", target = "d1", connector = "all_to_all", weight = { gain = 0.5 }, mirrors = "W2" }
 x0 = { source = "y0", target = "d0", connector = "one_to_one", role = "drive" }
 x1 = { source = "y1", target = "d1", connector = "one_to_one", role = "drive" }
 x2 = { source = "y2", target = "d2", connector = "one_to_one", role = "drive" }
