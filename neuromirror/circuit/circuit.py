@@ -297,11 +297,12 @@ class Circuit:
 
     def _with_values(self, values: Mapping[str, Any], *, probe: bool) -> Circuit:
         tables, places, base = with_arrays(self._tables, self._locate)[0], dict[Path, Any](), self._locate
-        probes = []
+        probes = list[Probe]()
         for name, value in values.items():
             keys = changing.put(tables, name, value, places, f"with_values {name}")
             if value is None and isinstance(keys[-1], int):  # what follows in the list is not where it was
                 places.setdefault(keys[:-1], base(keys[:-1]))
+            probes = [one for one in probes if one.path[: len(keys)] != keys]  # the last of several holds
             if value is not None:
                 probes.append(Probe(keys, partial(self._filled, values, name)))
         return Circuit(tables, locate=_over(places, base), notices=self._notices, probes=probes if probe else ())

@@ -80,8 +80,9 @@ def from_text(
             name = asked[number].partition("=")[0]
             return changed((*asked[:number], f"{name}={value}", *asked[number + 1 :]), probe=False)
 
-        said = [(k, path) for k, path in enumerate(made) if asked[k].partition("=")[2].strip()]
-        probes = [Probe(path, partial(filled, k)) for k, path in said] if probe else []
+        set_ = [(k, path) for k, path in enumerate(made) if asked[k].partition("=")[2].strip()]
+        lasting = [(k, path) for k, path in set_ if not any(later == path[: len(later)] for later in made[k + 1 :])]
+        probes = [Probe(path, partial(filled, k)) for k, path in lasting] if probe else []
         return Circuit(anchored(tables, folder or Path()), locate=locate, notices=notices, probes=probes)
 
     return changed(tuple(changes))
