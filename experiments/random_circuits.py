@@ -6,6 +6,7 @@ simplest circuit that fails.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
@@ -103,6 +104,11 @@ def random_circuit(choose: Chooser) -> Circuit:
         {"mode": choose.one_of(sorted(tables["modes"])), "examples": choose.one_of(range(1, 10))}
         for _ in range(choose.one_of(range(1, 4)))
     ]
+    modes = tables["modes"].values()
+    if not any(mode.get("compare") for mode in modes):  # nothing has a target
+        del tables["stimulus"]["bias_gain"]
+        if not any(mode.get("input") for mode in modes):
+            del tables["stimulus"]["sd"]
     return Circuit(tables)
 
 
@@ -232,7 +238,8 @@ def _rule(choose: Chooser, tables: Tables, mode: Tables, learner: str) -> Tables
     lasting = updater.get("decay_times_rate", False)
     if not is_bias and "norm" not in tables["populations"][target] and lasting and either(choose):
         updater["normalise"] = {"per": choose.one_of(["target", "source", "array"]), "norm": choose.one_of([0.5, 1.2])}
-    return {"drive": drive, "constants": {"k": 0.4}, "updater": updater}
+    constants = {"k": 0.4} if re.search(r"\bk\b", drive) else {}
+    return {"drive": drive, "constants": constants, "updater": updater}
 
 
 def _visible(tables: Tables, mode: Tables, target: str) -> frozenset[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,7 @@ from cyclopts import App, Parameter
 from neuromirror.commands.data import data
 from neuromirror.commands.ending import code_of
 from neuromirror.commands.output import lasting_output, print_file
+from neuromirror.commands.unknown_options import naming_values
 from neuromirror.errors import RequestError
 from neuromirror.interrupts import noting_interrupts
 from neuromirror.options import Whole
@@ -495,7 +497,8 @@ def _run(arguments: list[str], *, debug: bool) -> int:
 
     app.version = __version__
     with lasting_output(), noting_interrupts() as interrupted:
-        return code_of(lambda: app(arguments, result_action="return_none"), interrupted, debug=debug)
+        command = partial(naming_values, lambda: app(arguments, result_action="return_none"), arguments)
+        return code_of(command, interrupted, debug=debug)
 
 
 if __name__ == "__main__":

@@ -92,6 +92,35 @@ class CircuitError(RequestError):
         return type(self), (self.problems,)
 
 
+class UnknownChoiceError(UnsupportedError):
+    """A choice by name that the format has, and for which there is no code."""
+
+
+def choice(field: str, value: str | None, *known: str | None) -> str | None:
+    """Return a choice by name where there is code for it.
+
+    Whatever chooses between ways by a name of the file asks this first, so that its last way is not taken for names
+    that it does not know.
+
+    Parameters
+    ----------
+    field : str
+        Where a file says it, such as ``"noise.law"``.
+    value : str or None
+    *known : str or None
+        The names that there is code for.
+
+    Raises
+    ------
+    UnknownChoiceError
+        If there is none.
+    """
+    if value not in known:
+        names = ", ".join(str(name) for name in known if name is not None)
+        raise UnknownChoiceError(f'{field} = "{value}": there is no code for it here. There is for: {names}.')
+    return value
+
+
 def dotted(path: Sequence[str | int]) -> str:
     """Return the dotted name of a path, as ``--set`` takes it."""
     return ".".join(str(key) if key != "" else '""' for key in path)

@@ -19,6 +19,7 @@ from neuromirror.circuit.protocol import Signal
 from neuromirror.circuit.rules import rule_of
 from neuromirror.dynamics.codes import Single
 from neuromirror.dynamics.homeostasis import Normalisation
+from neuromirror.errors import choice
 from neuromirror.rules.rule import Rule
 
 
@@ -107,7 +108,7 @@ def mode_plan(description: Description, coding: Single, name: str, mode: Mode) -
         given = projection.permutation
         permutation = None if given is None else coding.order(np.array(given, dtype=np.intp))
         axons = Axons(name=key, source=projection.source, target=projection.target, permutation=permutation)
-        into[role_in(projection, name)].setdefault(projection.target, []).append(axons)
+        into[str(choice("role", role_in(projection, name), *into))].setdefault(projection.target, []).append(axons)
     frozen = {role: {target: tuple(axons) for target, axons in by.items()} for role, by in into.items()}
     learners = [_learner(description, learner, rule) for learner, rule in mode.learn.items()]
     compare = {feedback: str(COMPARE.fullmatch(text)[1]) for feedback, text in mode.compare.items()}  # type: ignore[index]

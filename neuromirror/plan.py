@@ -24,6 +24,7 @@ from neuromirror.circuit.homeostasis import scalings
 from neuromirror.dynamics.activations import Activation, function_of
 from neuromirror.dynamics.codes import PushPull, Single
 from neuromirror.dynamics.homeostasis import SynapticScaling
+from neuromirror.errors import choice
 from neuromirror.modes import ModePlan, mode_plan
 
 FloatArray = NDArray[np.float64]
@@ -63,7 +64,8 @@ class Plan:
     @cached_property
     def coding(self) -> Single:
         """How cells carry the signals of units: a cell for each, or a pair of cells in push-pull."""
-        return PushPull(self.beta) if self.description.code.kind == "push_pull" else Single()
+        kind = choice("code.kind", self.description.code.kind, "zero_mean", "baseline", "push_pull")
+        return PushPull(self.beta) if kind == "push_pull" else Single()
 
     @cached_property
     def units(self) -> dict[str, int]:
@@ -263,7 +265,7 @@ def transport(
     changed = dict(arrays)
     for name, forward in plan.transported.items():
         made = transposed(arrays[forward], masks.get(name))
-        if plan.description.projections[name].transport == "sign":
+        if choice("transport", plan.description.projections[name].transport, "exact", "sign") == "sign":
             made = with_signs(magnitudes[name], plan.coding.signs(made))
         changed[name] = made
     return changed
@@ -292,6 +294,8 @@ def initial(
         of_cell: Any = inputs if mask is None else np.maximum(mask.sum(axis=1, keepdims=True), 1.0)
         drawn = seeds.stream(seed, *names).standard_normal(shape)
         drawn = (drawn if init.init == "normal" else np.sign(drawn)) * (init.gain / np.sqrt(of_cell))
+    elif choice("init", init.init, "values", "constant") == "values":
+        drawn = np.array(init.values, dtype=np.float64)
     else:
-        drawn = np.array(init.values, dtype=np.float64) if init.init == "values" else np.full(shape, init.value)
+        drawn = np.full(shape, init.value)
     return drawn if mask is None else np.where(mask > 0, drawn, 0.0)

@@ -85,4 +85,4 @@ def _cells(plan: Plan, counts: CellCounts) -> Iterator[str]:
 def is_noise_alone(plan: Plan, mode: str) -> bool:
     """Return whether nothing but noise moves forward cells from β in a mode."""
     resolved = plan.modes[mode]
-    return plan.clips and bool(resolved.noise) and not (resolved.inputs or resolved.compare or resolved.bias_on)
+    return plan.clips and bool(resolved.noise) and not (resolved.inputs or resolved.compare or resolved.biased)

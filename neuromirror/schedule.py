@@ -9,7 +9,7 @@ from neuromirror.circuit.checks import windows_in
 from neuromirror.circuit.description import Description, Mode
 from neuromirror.circuit.protocol import Signal
 from neuromirror.circuit.templates import flat
-from neuromirror.errors import CircuitError, Problem
+from neuromirror.errors import CircuitError, Problem, choice
 
 Locate = Callable[[tuple[str | int, ...]], tuple[str | None, int | None]]
 
@@ -51,7 +51,9 @@ def window_s(description: Description, mode: Mode) -> float:
 
 def signal_of(description: Description, mode: Mode) -> Signal:
     """Return what rules read of a spiking cell in a mode."""
-    return mode.signal or description.time.signal
+    signal = mode.signal or description.time.signal
+    choice("signal.kind", signal.kind, "count", "trace")
+    return signal
 
 
 def phases(description: Description, locate: Locate = lambda path: (None, None)) -> tuple[Phase, ...]:

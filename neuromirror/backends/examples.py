@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from neuromirror import seeds
 from neuromirror.circuit.protocol import ArrayStimulus, DigitsStimulus
+from neuromirror.errors import choice
 from neuromirror.modes import ModePlan
 from neuromirror.plan import FloatArray, Plan
 
@@ -69,9 +70,10 @@ class Examples:
 
 def examples_of(plan: Plan, stimulus: ArrayStimulus | DigitsStimulus) -> Examples:
     """Return the examples of a plan's stimulus."""
-    shuffled = stimulus.order == "shuffled"
+    shuffled = choice("stimulus.order", stimulus.order, "given", "shuffled") == "shuffled"
     if isinstance(stimulus, DigitsStimulus):
         return Examples(plan, *digits(stimulus.part, stimulus.sd, stimulus.amplitude), shuffled)
+    choice("stimulus.kind", stimulus.kind, "array")
     inputs, targets = (None if a is None else a.numbers.copy() for a in (stimulus.inputs, stimulus.targets))
     return Examples(plan, inputs, targets, shuffled, plan.presented)
 
@@ -97,5 +99,9 @@ def digits(part: str, sd: float, amplitude: float) -> tuple[FloatArray, FloatArr
 
     pixels, classes = load_digits(return_X_y=True)
     training = pixels[:DIGITS_IN_TRAINING]
-    here = slice(None, DIGITS_IN_TRAINING) if part == "train" else slice(DIGITS_IN_TRAINING, None)
+    here = (
+        slice(None, DIGITS_IN_TRAINING)
+        if choice("stimulus.part", part, "train", "test") == "train"
+        else slice(DIGITS_IN_TRAINING, None)
+    )
     return sd * (pixels[here] - training.mean()) / training.std(), amplitude * np.eye(10)[classes[here]]

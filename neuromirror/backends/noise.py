@@ -11,6 +11,7 @@ from neuromirror import seeds
 from neuromirror.circuit.description import Noise
 from neuromirror.dynamics.bursts import BurstCode
 from neuromirror.dynamics.correlation import shares
+from neuromirror.errors import choice
 from neuromirror.modes import ModePlan
 from neuromirror.plan import FloatArray, Plan
 
@@ -32,7 +33,7 @@ class NoiseSource:
                 drawn[name] = self._bursts(mode, name, noise, examples)
             elif noise.law == "poisson":
                 drawn[name] = self._poisson(mode, name, examples)
-            else:
+            elif choice("noise.law", noise.law, "gaussian", "rademacher"):
                 drawn[name] = noise.sd * self._correlated(name, noise, examples)
         # Feedback cells get no noise; rules see that of forward cells where they are the same.
         populations = self._plan.description.populations.items()
@@ -49,7 +50,7 @@ class NoiseSource:
         own = _unit(noise.law, self._streams[name], (examples, size))
         if not rho:
             return own
-        if noise.law == "gaussian":
+        if choice("noise.law", noise.law, "gaussian", "rademacher") == "gaussian":
             shared = common.standard_normal((examples, 1))
             return np.asarray(private_share * own + common_share * shared, dtype=np.float64)
         drawn = common.random((examples, 1 + size))
@@ -71,7 +72,9 @@ class NoiseSource:
 
 def _unit(law: str, stream: np.random.Generator, shape: tuple[int, int]) -> FloatArray:
     """Return independent draws of mean zero and unit variance."""
-    return stream.standard_normal(shape) if law == "gaussian" else _signs(stream.integers(0, 2, size=shape) == 1)
+    if choice("noise.law", law, "gaussian", "rademacher") == "gaussian":
+        return stream.standard_normal(shape)
+    return _signs(stream.integers(0, 2, size=shape) == 1)
 
 
 def _signs(positive: NDArray[np.bool_]) -> FloatArray:
@@ -88,7 +91,7 @@ def burst_code(plan: Plan, population: str, noise: Noise) -> BurstCode:
     size = plan.sizes[population]
 
     def places(number: int) -> np.ndarray:
-        if noise.order == "given":
+        if choice("noise.order", noise.order, "given", "shuffled", None) == "given":
             return np.arange(size)
         return seeds.stream(plan.seed, "noise", population, "order", number).permutation(size)
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from neuromirror.circuit.description import Cell
 from neuromirror.dynamics import activations
 from neuromirror.dynamics.activations import ACTIVATIONS, Activation, function_of, numerical_inverse
+from neuromirror.errors import choice
 from neuromirror.rules.expression import Expression, ExpressionError
 
 TRIED = np.union1d(np.linspace(-20, 20, 4001), [0.0])
@@ -45,7 +46,7 @@ def activation_of(cell: Cell) -> Activation:
     ExpressionError
         If one of its own is no allowed expression.
     """
-    if cell.activation != "expr":
+    if choice("activation", cell.activation, *ACTIVATIONS, "expr") != "expr":
         return ACTIVATIONS[cell.activation]
     return _own(cell.phi or "u", cell.slope or "1")
 

@@ -6,9 +6,8 @@ its own bias does not act. Those of the layers that it drives do, unless they ar
 
 from __future__ import annotations
 
-from typing import assert_never
-
 from neuromirror.circuit.description import Description, Mode
+from neuromirror.errors import choice
 
 
 def biased_in(description: Description, mode: Mode) -> frozenset[str]:
@@ -16,12 +15,8 @@ def biased_in(description: Description, mode: Mode) -> frozenset[str]:
 
     With ``on`` they are those that have biases and are not noisy in the mode, with ``everywhere`` noisy ones too.
     """
+    acts = choice("bias", mode.bias, "on", "everywhere", "blocked")
+    if acts == "blocked":
+        return frozenset()
     biased = frozenset(name for name, p in description.populations.items() if p.bias is not None)
-    match mode.bias:
-        case "on":
-            return biased - set(mode.noise)
-        case "everywhere":
-            return biased
-        case "blocked":
-            return frozenset()
-    assert_never(mode.bias)
+    return biased - set(mode.noise) if acts == "on" else biased

@@ -10,8 +10,8 @@ from neuromirror.circuit.files import KeyPath, Places
 from neuromirror.errors import RequestError
 
 
-def apply(tables: dict[str, Any], change: str, places: Places) -> None:
-    """Change one value of the tables, and note where it comes from.
+def apply(tables: dict[str, Any], change: str, places: Places) -> KeyPath:
+    """Change one value of the tables, note where it comes from, and return its keys.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def apply(tables: dict[str, Any], change: str, places: Places) -> None:
     if not equals or not name:
         raise RequestError(f'--set {change}: expected dotted.name=value, such as schedule.0.duration="5 s".')
     said = f"--set {change}"
-    put(tables, name, value_of(value, said) if value.strip() else None, places, said)
+    return put(tables, name, value_of(value, said) if value.strip() else None, places, said)
 
 
 def put(tables: dict[str, Any], name: str, value: Any, places: Places, said: str) -> KeyPath:

@@ -6,8 +6,9 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -19,7 +20,7 @@ from neuromirror.circuit import templates
 from neuromirror.circuit.array_files import INLINE, beside, packed, with_arrays
 from neuromirror.circuit.arrays import Array
 from neuromirror.circuit.capabilities import capabilities, unsupported
-from neuromirror.circuit.checks import check, check_short_forms
+from neuromirror.circuit.checks import check, check_effects, check_short_forms
 from neuromirror.circuit.description import CIRCUIT_PARTS, PROTOCOL_PARTS, SCHEMA, Description
 from neuromirror.circuit.files import Places
 from neuromirror.circuit.fit import fitted
@@ -27,12 +28,33 @@ from neuromirror.circuit.graph import build_graph
 from neuromirror.circuit.lesions import lesioned
 from neuromirror.circuit.methods import not_local, overlaid
 from neuromirror.circuit.migrations import Move, before, migrated
+from neuromirror.circuit.unused import without_unused
 from neuromirror.circuit.validate import Path, Validation, validate
-from neuromirror.errors import CircuitError, Problem, RequestError
+from neuromirror.errors import CircuitError, Problem, RequestError, dotted
 
 
 def _nowhere(path: Path) -> tuple[None, None]:
     return None, None
+
+
+NO_VALUE = "no value of any field"
+"""What is put in place of a value to find out whether anything reads it."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A value that was asked for, by ``--set`` or `Circuit.with_values`, to be looked at for whether it does anything.
+
+    Attributes
+    ----------
+    path : key path
+        Of the value.
+    filled : callable
+        Returns the circuit with another value in place of this.
+    """
+
+    path: Path
+    filled: Callable[[Any], Circuit]
 
 
 class Circuit:
@@ -46,6 +68,8 @@ class Circuit:
         Gives file and line of a key path, for messages.
     notices : sequence of Problem
         Warnings of the files that the tables were read from.
+    probes : sequence of Probe
+        Values of the tables that are wrong where the circuit is the same without them.
 
     Notes
     -----
@@ -59,12 +83,13 @@ class Circuit:
         *,
         locate: Callable[[Path], tuple[str | None, int | None]] = _nowhere,
         notices: Sequence[Problem] = (),
+        probes: Sequence[Probe] = (),
     ) -> None:
         read, problems, lost = with_arrays(tables, locate)
         current = migrated(read, locate)
         self._tables = {**current.tables}
         self._tables.setdefault("schema", SCHEMA)
-        self._locate = _before(current.moves, locate)
+        self._locate, self._probes = _before(current.moves, locate), tuple(probes)
         said = () if current.problem is None else (current.problem,)
         self._notices = (*notices, *(one for one in said if one.severity == "warning"))
         if not current.readable:
@@ -92,19 +117,45 @@ class Circuit:
             If there is no such backend.
         """
         named = capabilities(backend) if backend is not None else None
-        found = list(self._validation.problems)
-        found_in = self._validation
-        if found_in.description is not None:
-            expanded = templates.expand(found_in.description)
-            semantic = list(check_short_forms(found_in.description, expanded, self._locate, found_in.dropped))
-            semantic += check(
-                expanded, self._locate, found_in.dropped, found_in.original, found_in.place, found_in.description
-            )
-            if named is not None:
-                semantic += unsupported(expanded, named, lambda path: self._locate(self._validation.place(path)))
-            found += semantic
+        found = list(self._findings)
+        if named is not None and self._validation.description is not None:
+            expanded = templates.expand(self._validation.description)
+            found += unsupported(expanded, named, lambda path: self._locate(self._validation.place(path)))
         unique = list(dict.fromkeys(found))
         return tuple(sorted(unique, key=lambda p: (p.severity != "error", p.line or 0)))
+
+    @cached_property
+    def _findings(self) -> tuple[Problem, ...]:
+        """All that is wrong or doubtful whatever the backend."""
+        read = self._validation
+        found = list(read.problems)
+        if read.description is not None:
+            expanded = templates.expand(read.description)
+            found += check_short_forms(read.description, expanded, self._locate, read.dropped)
+            found += check(expanded, self._locate, read.dropped, read.original, read.place, read.description)
+            if not any(problem.severity == "error" for problem in found):
+                found += check_effects(read.description, expanded, self._locate, read.place)
+        if not any(problem.severity == "error" for problem in found):
+            found += self._idle_changes()
+        return tuple(found)
+
+    def _idle_changes(self) -> Iterator[Problem]:
+        """Yield the values that were asked for and that a circuit without errors has no use for.
+
+        In place of each a value is put that no field takes: where nothing becomes of it, nothing reads the value.
+        """
+        for probe in self._probes:
+            try:
+                other = probe.filled(NO_VALUE)
+            except RequestError:
+                continue
+            read, own = other._validation.description, self._validation.description
+            if read is None or own is None or templates.expand(read) != templates.expand(own):
+                continue
+            if not any(problem.severity == "error" for problem in other.problems()):
+                file, line = self._locate(probe.path)
+                message = "changes nothing: whatever it says, the circuit is the same. See `neuromirror expand`."
+                yield Problem(name="idle-change", path=dotted(probe.path), message=message, file=file, line=line)
 
     def place(self, path: Path) -> tuple[str | None, int | None]:
         """Return the file and the line that the value at a key path of the long form comes from."""
@@ -159,7 +210,8 @@ class Circuit:
         CircuitError
             If the circuit has errors.
         """
-        return Circuit(_tables(overlaid(self.description, name)), locate=self.place, notices=self._notices)
+        changed = without_unused(overlaid(self.description, name))
+        return Circuit(_tables(changed), locate=self.place, notices=self._notices)
 
     def fitted(
         self, *, channels: int | None = None, size: tuple[int, int] | None = None, classes: int | None = None
@@ -241,12 +293,22 @@ class Circuit:
         RequestError
             If a name leads nowhere.
         """
+        return self._with_values(values, probe=True)
+
+    def _with_values(self, values: Mapping[str, Any], *, probe: bool) -> Circuit:
         tables, places, base = with_arrays(self._tables, self._locate)[0], dict[Path, Any](), self._locate
+        probes = list[Probe]()
         for name, value in values.items():
             keys = changing.put(tables, name, value, places, f"with_values {name}")
             if value is None and isinstance(keys[-1], int):  # what follows in the list is not where it was
                 places.setdefault(keys[:-1], base(keys[:-1]))
-        return Circuit(tables, locate=_over(places, base), notices=self._notices)
+            probes = [one for one in probes if one.path[: len(keys)] != keys]  # the last of several holds
+            if value is not None:
+                probes.append(Probe(keys, partial(self._filled, values, name)))
+        return Circuit(tables, locate=_over(places, base), notices=self._notices, probes=probes if probe else ())
+
+    def _filled(self, values: Mapping[str, Any], name: str, value: Any) -> Circuit:
+        return self._with_values({**values, name: value}, probe=False)
 
     def without(self, *names: str) -> Circuit:
         """Return the circuit with a lesion: without some populations or projections, wherever they occur.
@@ -261,7 +323,7 @@ class Circuit:
         CircuitError
             If the circuit has errors.
         """
-        return Circuit(_tables(lesioned(self.description, names)))
+        return Circuit(_tables(without_unused(lesioned(self.description, names))))
 
     def _hash(self, parts: tuple[str, ...]) -> str:
         def digest(array: Array) -> dict[str, Any]:

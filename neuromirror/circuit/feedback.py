@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from neuromirror.circuit.description import Feedback, Mode, Population, Projection
 from neuromirror.circuit.geometry import WEIGHTED
+from neuromirror.errors import choice
 from neuromirror.units import Quantity
 
 Populations = dict[str, Population]
@@ -64,13 +65,14 @@ def feedback_path(
         for name in needed
     }
     made = {counterpart(name, "B"): _back(feedback, name, projection) for name, projection in mirrored.items()}
-    gating = {key: "gate" for key, mode in modes.items() if GATE in mode.on and feedback.cross == "one"}
+    one_set = choice("feedback.cross", feedback.cross, "two", "one") == "one"
+    gating = {key: "gate" for key, mode in modes.items() if GATE in mode.on and one_set}
     top = max((forward[name].layer for name in needed), default=0)
     for name in needed:
         y, d = name, counterpart(name, "d")
         delay = Quantity(feedback.cross_delay.si * (top - forward[name].layer), "time")
         made[counterpart(name, "x")] = _across(y, d, "drive", delay=delay, roles=gating or None)
-        if feedback.cross == "two":
+        if not one_set:
             made[counterpart(name, "g")] = _across(y, d, "gate")
         if name in targets:
             made[counterpart(name, "e")] = _across(d, y, "error")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from neuromirror.circuit.description import Description, Population, Projection
+from neuromirror.errors import choice
 
 Shape = tuple[int, ...]
 WINDOWED = ("conv", "local", "pool")
@@ -49,7 +50,7 @@ def weight_shape(projection: Projection, source: Shape, target: Shape) -> Shape 
         return None
     lower, upper = (target, source) if projection.mirrors is not None else (source, target)
     kernel = (upper[0], lower[0], *projection.kernel)
-    return kernel if projection.connector == "conv" else (*upper[1:], *kernel)
+    return kernel if choice("connector", projection.connector, "conv", "local") == "conv" else (*upper[1:], *kernel)
 
 
 def fan_in(projection: Projection, shape: Shape) -> int:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 from neuromirror.circuit import changes as changing
 from neuromirror.circuit.array_files import anchored
-from neuromirror.circuit.circuit import Circuit
+from neuromirror.circuit.circuit import Circuit, Probe
 from neuromirror.circuit.description import SCHEMA
 from neuromirror.circuit.extends import extended
 from neuromirror.circuit.files import MAX_FILE_BYTES, KeyPath, Place, check_tables, parse, place, read, resolve, shipped
@@ -59,17 +61,28 @@ def from_text(
         Where the names of files in it start from; the current folder by default.
     """
     notices: list[Problem] = []
-    tables, places = extended(*parse(text, file), file=file, folder=folder or Path(), notices=notices)
-    tables.setdefault("schema", SCHEMA)
-    for change in changes:
-        changing.apply(tables, change, places)
-    check_tables(tables, file, places)
+    base, base_places = extended(*parse(text, file), file=file, folder=folder or Path(), notices=notices)
+    base.setdefault("schema", SCHEMA)
 
-    def locate(path: KeyPath) -> Place:
-        if path[:2] not in places:
-            for form in short_forms(path):
-                if form[:1] in places:
-                    return place(places, form, (file, 1))
-        return place(places, path, (file, 1))  # what the file as a whole lacks is said of its first line
+    def changed(asked: tuple[str, ...], *, probe: bool = True) -> Circuit:
+        tables, places = copy.deepcopy(base), dict(base_places)
+        made = [changing.apply(tables, change, places) for change in asked]
+        check_tables(tables, file, places)
 
-    return Circuit(anchored(tables, folder or Path()), locate=locate, notices=notices)
+        def locate(path: KeyPath) -> Place:
+            if path[:2] not in places:
+                for form in short_forms(path):
+                    if form[:1] in places:
+                        return place(places, form, (file, 1))
+            return place(places, path, (file, 1))  # what the file as a whole lacks is said of its first line
+
+        def filled(number: int, value: str) -> Circuit:
+            name = asked[number].partition("=")[0]
+            return changed((*asked[:number], f"{name}={value}", *asked[number + 1 :]), probe=False)
+
+        set_ = [(k, path) for k, path in enumerate(made) if asked[k].partition("=")[2].strip()]
+        lasting = [(k, path) for k, path in set_ if not any(later == path[: len(later)] for later in made[k + 1 :])]
+        probes = [Probe(path, partial(filled, k)) for k, path in lasting] if probe else []
+        return Circuit(anchored(tables, folder or Path()), locate=locate, notices=notices, probes=probes)
+
+    return changed(tuple(changes))

@@ -6,6 +6,7 @@ from neuromirror.circuit.axons import role_in
 from neuromirror.circuit.description import Description, Mirroring, Mode
 from neuromirror.circuit.fit import forward_path
 from neuromirror.circuit.protocol import Item, Repeat, Step
+from neuromirror.errors import choice
 
 NAME = "mirroring"
 """What steps of the schedule name: all modes of the short form, one after the other, each as long as the step says."""
@@ -43,6 +44,7 @@ def _turns(description: Description, mirroring: Mirroring) -> dict[str, tuple[li
             return {f"mirror_{half}": (noisy, False) for half, noisy in halves.items() if noisy}
         case "together":
             return {"mirror_all": (ordered, True)}
+    choice("mirroring.turns", mirroring.turns, "single")
     return {"mirror_single": (ordered[:1], True)}
 
 
@@ -51,7 +53,8 @@ def _mode(description: Description, mirroring: Mirroring, mode: str, noisy: list
     projections = description.projections
     forward = list(forward_path(description))
     taught = [w for w in forward if everything or (projections[w].source in noisy and projections[w].weight)]
-    driving = [w for w in forward if mirroring.own_input == "on" and projections[w].target in noisy]
+    drives_on = choice("mirroring.own_input", mirroring.own_input, "off", "on") == "on"
+    driving = [w for w in forward if drives_on and projections[w].target in noisy]
     on = [name for name in forward if name in (*taught, *driving)]
     learn = [b for b, p in projections.items() if p.weight is not None and p.mirrors in taught]
     ends = {end for b in learn for end in (projections[b].source, projections[b].target)}

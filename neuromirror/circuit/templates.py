@@ -35,10 +35,8 @@ def expand(description: Description) -> Description:
         expanding it again changes nothing.
     """
     populations, projections = dict(description.populations), dict(description.projections)
-    cell = layers_cell(description)
-    if description.layers is not None and cell is not None:
-        more = _forward(description.layers, cell)
-        populations, projections = _with(populations, more[0]), _with(projections, more[1])
+    forward = forward_of(description)
+    populations, projections = _with(populations, forward[0]), _with(projections, forward[1])
     if description.feedback is not None:
         made = feedback_path(description.feedback, populations, projections, description.modes)
         populations, projections = _with(populations, made[0]), _with(projections, made[1])
@@ -53,6 +51,12 @@ def expand(description: Description) -> Description:
         }
     )
     return with_groups(with_mirroring(explicit))
+
+
+def forward_of(description: Description) -> tuple[dict[str, Population], dict[str, Projection]]:
+    """Return the populations and projections that ``[layers]`` makes, whatever the file states itself."""
+    cell = layers_cell(description)
+    return ({}, {}) if description.layers is None or cell is None else _forward(description.layers, cell)
 
 
 def layers_cell(description: Description) -> str | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from neuromirror.dynamics.activations import function_of
+from neuromirror.errors import choice
 
 NORMALISING = "norm/sqrt(squares + int(squares == 0))"
 """What a weight is multiplied by; ``squares`` is the sum of the squares of all weights that are scaled together.
@@ -40,6 +41,9 @@ class Normalisation:
 
     per: str
     norm: float
+
+    def __post_init__(self) -> None:
+        choice("normalise.per", self.per, "target", "source", "array")
 
     def factor(self, squares: Any) -> Any:
         """Return what weights are multiplied by, given the sum of their squares; see `NORMALISING`."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import networkx as nx
 from matplotlib.figure import Figure
 
+from neuromirror.circuit.graph import modes_of
 from neuromirror.errors import RequestError, suggestion
 from neuromirror.figures.draw_layers import draw_layers
 from neuromirror.figures.draw_layout import make_layout
@@ -43,7 +43,7 @@ def draw(graph: nx.MultiDiGraph, modes: Sequence[str] | None = None) -> Figure:
     RequestError
         If the circuit has no populations or no mode, or not the one asked for.
     """
-    known: dict[str, dict[str, Any]] = graph.graph.get("modes", {})
+    known = modes_of(graph)
     names = list(known if modes is None else modes)
     for name in names:
         if name not in known:

@@ -92,7 +92,7 @@ def draw_bundle(ax: Axes, graph: nx.MultiDiGraph, layout: Layout, bundle: Bundle
 
 def arrow_label(name: str, data: dict[str, Any]) -> str:
     """Return a projection's name as math text; of transported weights also what they are set to."""
-    own, other = style.math_name(name), style.math_name(data.get("mirrors") or "")
+    own, other = style.math_name(name), style.math_name(data.get("mirrors", ""))
     match data.get("transport", "none"):
         case "exact":
             return f"{own} = {other}ᵀ"

@@ -14,8 +14,8 @@ NORMS = {"batch_norm": "BN", "synaptic_scaling": "scaling"}
 
 def population_detail(data: dict[str, Any]) -> str:
     """Return a population's shape, or number of cells, and what follows what: its nonlinearity and its norm."""
-    shape = "×".join(str(side) for side in data["shape"]) if len(data["shape"]) > 1 else _cells(data["size"])
-    steps = [ACTIVATIONS.get(data["activation"], data["activation"] or ""), NORMS.get(data["norm"], "")]
+    shape = data["shape"].replace(" ", "×") if " " in data["shape"] else _cells(data["size"])
+    steps = [ACTIVATIONS.get(data["activation"], data["activation"]), NORMS.get(data["norm"], "")]
     if data["norm_when"] == "before":
         steps.reverse()
     return "  ".join(filter(None, (shape, "→".join(filter(None, steps)))))
@@ -27,7 +27,7 @@ def projection_lines(name: str, data: dict[str, Any]) -> list[str]:
     A feedback projection has the shape of the W that it mirrors, and does not repeat it; it says what is transported.
     """
     own = style.math_name(name)
-    if data["mirrors"] is not None:
+    if data["mirrors"]:
         said = {"none": "", "initial": "= Wᵀ(0)", "exact": "= Wᵀ", "sign": "signs of Wᵀ"}[data["transport"]]
         return [own, said] if data["weights"] and said else [own] * bool(data["weights"])
     if data["connector"] == "pool":
@@ -35,7 +35,7 @@ def projection_lines(name: str, data: dict[str, Any]) -> list[str]:
     if not data["weights"]:
         return []
     size = f"{data['weights']:,}"
-    if data["kernel"] is not None:
+    if data["kernel"]:
         size = f"{_kernel(data)} · {size}"
     return [own, f"local {size}" if data["connector"] == "local" else size]
 
@@ -47,7 +47,7 @@ def summary(graph: nx.MultiDiGraph) -> str:
     forward = [data for _, b, _, data in edges if graph.nodes[b]["path"] == "forward" and data["role"] == "synapse"]
     own = sum(data["parameters"] for data in nodes if data["path"] == "forward")
     parameters = own + sum(data["weights"] for data in forward)
-    back = [data for *_, data in edges if data["mirrors"] is not None and data["weights"]]
+    back = [data for *_, data in edges if data["mirrors"] and data["weights"]]
     arrays = f"{sum(data['weights'] > 0 for data in forward)} weighted arrays W"
     mirrored = len({data["mirrors"] for data in back})
     said = [
@@ -78,5 +78,5 @@ def _cells(size: int) -> str:
 
 
 def _kernel(data: dict[str, Any]) -> str:
-    sides = "×".join(str(side) for side in data["kernel"])
+    sides = data["kernel"].replace(" ", "×")
     return f"{sides}/{data['stride']}" if data["stride"] > 1 else sides

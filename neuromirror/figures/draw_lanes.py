@@ -104,7 +104,7 @@ def _beside(boxes: list[tuple[Box, Box]], route: Route) -> np.ndarray:
     lane = [box[feedback] for box in boxes]
     main = min(box.right for box in lane) if feedback else max(box.left for box in lane)
     x = main + side * (LANE_IN + TRACK_IN * ((route.track or 0) + 0.5))
-    enters = 0.7 if feedback else _ENTERS.get(route.data["join"] or "", 0.4)
+    enters = 0.7 if feedback else _ENTERS.get(route.data["join"], 0.4)
     entering = _to_track(lane[route.target], x, side, enters, below=not feedback)[::-1]
     if route.branch and len(entering) > 1:
         return np.array(entering)

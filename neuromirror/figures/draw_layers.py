@@ -142,7 +142,7 @@ def _draw_box(ax: Axes, box: Box, path: str, name: str, data: dict[str, Any], *,
         Rectangle((box.left, box.bottom), width, height, facecolor=FACES[path], edgecolor=style.BLACK, linewidth=0.7,
                   zorder=8)
     )  # fmt: skip
-    if data["norm"] is not None:
+    if data["norm"]:
         y = box.bottom if data["norm_when"] == "before" else box.top - NORM_IN
         ax.add_patch(Rectangle((box.left, y), width, NORM_IN, facecolor=style.BLACK, edgecolor="none", zorder=9))
     detail = population_detail(data) if path == "forward" or alone else "same cells" if data["shares"] else ""
@@ -167,7 +167,7 @@ def _draw_crosses(ax: Axes, graph: nx.MultiDiGraph, row: Row, boxes: tuple[Box, 
                 side = 1 if right else -1
                 heads = [
                     ends[1] + side * (_CROSS_HEAD * HEADS[role].outline - np.array([_CLEAR_IN + k * _APART_IN, 0]))
-                    for k, role in enumerate(data.get("roles", [data["role"]]))
+                    for k, role in enumerate(data.get("roles", data["role"]).split())
                 ]
                 lines = LineCollection([ends], colors=style.BLACK, linewidths=0.5, zorder=5, gid=name)
                 ax.add_collection(lines)

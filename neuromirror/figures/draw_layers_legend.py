@@ -50,12 +50,12 @@ def legend_entries(graph: nx.MultiDiGraph, columns: list[list[Row]]) -> list[Ent
 
 def _norms(nodes: list[dict[str, Any]]) -> list[Entry]:
     said = {"batch_norm": "batch norm", "synaptic_scaling": "synaptic scaling"}
-    found = sorted({(data["norm"], data["norm_when"]) for data in nodes if data["norm"] is not None})
+    found = sorted({(data["norm"], data["norm_when"]) for data in nodes if data["norm"]})
     return [(f"{said[kind]} {when} the nonlinearity", (_band(when),)) for kind, when in found]
 
 
 def _others(graph: nx.MultiDiGraph, edges: list[dict[str, Any]]) -> list[Entry]:
-    roles = {role for data in edges for role in data.get("roles", [data["role"]])} - {"synapse"}
+    roles = {role for data in edges for role in data.get("roles", data["role"]).split()} - {"synapse"}
     entries: list[Entry] = [(head.label, (role_sign(role),)) for role, head in HEADS.items() if role in roles]
     if any(data["transport"] != "none" for data in edges):
         entries.append(("transported: not local", (sign(marker="$=$", markersize=7, markeredgewidth=0.3),)))

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import networkx as nx
 
+from neuromirror.circuit.graph import sides
+
 CELLS_SHOWN = 8
 """Cells of the largest population up to which all cells of a circuit are drawn."""
 CELLS_ABBREVIATED = 5
@@ -125,11 +127,11 @@ def joined(layout: Layout, data: dict[str, object], source: str, target: str) ->
     source, target : str
         Its ends.
     """
-    permutation = data.get("permutation")
+    permutation = sides(str(data.get("permutation", "")))
     for i, _ in layout.of(target):
         for j, _ in layout.of(source):
             one_to_one = data["connector"] == "one_to_one" and not layout.whole
-            if not one_to_one or j == (permutation[i] if isinstance(permutation, tuple) else i):
+            if not one_to_one or j == (permutation[i] if permutation else i):
                 yield (source, j), (target, i)
 
 

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.path import Path
 
+from neuromirror.circuit.graph import modes_of
 from neuromirror.figures import style
 from neuromirror.figures.draw_arrows import HEADS, STATES, Bundle, draw_bundle, plus_marks, role_of, state_of
 from neuromirror.figures.draw_cells import ZIGZAG, draw_population
@@ -54,12 +55,12 @@ def draw_panels(graph: nx.MultiDiGraph, layout: Layout, groups: list[list[str]])
     groups : list of list of str
         Names of modes; those of a group are alike.
     """
-    left, right, bottom, top = _frame(graph, layout)
+    modes, (left, right, bottom, top) = modes_of(graph), _frame(graph, layout)
     titles = [_title(graph, names) for names in groups]
     columns, unit_in = arrangement(len(groups), right - left, top - bottom, _narrowest_in(titles))
     unit_in = max(unit_in, SMALLEST_UNIT_IN)
     layout = dataclasses.replace(layout, scale=min(math.sqrt(unit_in / UNIT_IN), 1.0))
-    entries = legend_entries(graph, [graph.graph["modes"][names[0]] for names in groups])
+    entries = legend_entries(graph, [modes[names[0]] for names in groups])
     width_in = columns * max((right - left) * unit_in, _narrowest_in(titles))
     tall_in = (top - bottom) * unit_in
     legend_columns = max(1, min(4, int(width_in / 1.9)))
@@ -72,7 +73,7 @@ def draw_panels(graph: nx.MultiDiGraph, layout: Layout, groups: list[list[str]])
             box = (column / columns, 1 - (row + 1) * tall_in / height_in, 1 / columns, tall_in / height_in)
             ax = figure.add_axes(box, xlim=(left, right), ylim=(bottom, top), aspect="equal")
             ax.set_axis_off()
-            _draw_panel(ax, graph, layout, graph.graph["modes"][names[0]])
+            _draw_panel(ax, graph, layout, modes[names[0]])
             letter = f"$\\bf{{{ascii_lowercase[index % 26]}}}$   " if len(groups) > 1 else ""
             ax.text(
                 sum(layout.extent[:2]) / 2, top - 0.1, letter + titles[index], ha="center", va="top",
@@ -129,7 +130,7 @@ def _frame(graph: nx.MultiDiGraph, layout: Layout) -> tuple[float, float, float,
 
 def _title(graph: nx.MultiDiGraph, names: list[str]) -> str:
     alike = f", one of {len(names)} alike" if len(names) > 1 else ""
-    biases = [f", {text}" for text in BIASES[graph.graph["modes"][names[0]]["bias"]]]
+    biases = [f", {text}" for text in BIASES[modes_of(graph)[names[0]]["bias"]]]
     return "".join([style.mode_label(names[0]), alike, *biases])
 
 

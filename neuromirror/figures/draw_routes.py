@@ -58,7 +58,7 @@ class Route:
     @property
     def adds(self) -> bool:
         """Whether it ends at a sum, the join of a shortcut."""
-        return self.head and self.path == "forward" and self.data["join"] is not None
+        return self.head and self.path == "forward" and bool(self.data["join"])
 
     @property
     def label_row(self) -> int:

@@ -14,6 +14,8 @@ from string import ascii_uppercase
 
 import networkx as nx
 
+from neuromirror.circuit.graph import sides
+
 ROLES = ("drive", "gate", "error")
 """Cross-projections, in the order in which they tell which populations belong together."""
 _CUT, _WITHIN, _SAME_SIZE = 6.0, 12.0, 3.0
@@ -134,7 +136,7 @@ def cut_columns(graph: nx.MultiDiGraph, rows: list[Row], columns: int) -> list[l
 
 
 def _sides(graph: nx.MultiDiGraph, row: Row) -> tuple[int, ...]:
-    return graph.nodes[row.forward or row.feedback]["shape"][1:]
+    return sides(graph.nodes[row.forward or row.feedback]["shape"])[1:]
 
 
 def places(columns: list[list[Row]]) -> dict[str, Place]:

@@ -16,6 +16,8 @@ from types import CodeType
 from typing import Any, ClassVar
 
 from neuromirror.errors import RequestError, suggestion
+from neuromirror.rules.magnitude import runaway
+from neuromirror.rules.names import name_fault
 
 PRESYNAPTIC: Mapping[str, str] = {
     "pre": "signal of the source cell",
@@ -130,8 +132,12 @@ class Expression:
 
     def __post_init__(self) -> None:
         for name in self.constants:
-            if name in self.variables or name in self.functions or not name.isidentifier():
-                raise ExpressionError(f"constant '{name}': not a free name. Choose another name.")
+            if name in self.variables or name in self.functions:
+                raise ExpressionError(f"constant '{name}': {self.what} has that name already. Choose another name.")
+            if (fault := name_fault(name)) is not None:
+                raise ExpressionError(f"constant '{name}': it {fault}. Choose another name.")
+        if (part := runaway(self._tree)) is not None:
+            raise ExpressionError(f"'{_short(part)}' is too large a number to compute. Write a smaller one.")
         for node in ast.walk(self._tree):
             self._check(node)
 
@@ -280,6 +286,10 @@ class _Renamer(ast.NodeTransformer):
     def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
         right = node.right if isinstance(node.op, ast.Pow) else self.visit(node.right)
         return ast.BinOp(self.visit(node.left), node.op, right)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def _factor(text: str) -> Factor:

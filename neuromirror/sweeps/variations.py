@@ -11,6 +11,7 @@ from typing import Any
 
 from neuromirror.circuit.changes import value_of
 from neuromirror.circuit.circuit import Circuit
+from neuromirror.circuit.unused import of_run
 from neuromirror.errors import CircuitError, RequestError
 from neuromirror.record.store import plain
 
@@ -135,7 +136,23 @@ def variations(
             unique = f"{name}~{count}"
         taken.add(unique)
         found.append(Variation(name=unique, values=said, circuit=changed.expand()))
+    _check_different(found)
     return found
+
+
+def _check_different(found: Sequence[Variation]) -> None:
+    """Refuse variations that would be the same run, such as those of a value that only `train` reads."""
+    seen: dict[str, Variation] = {}
+    for variation in found:
+        text = of_run(variation.circuit.description).model_dump_json(context={"array": lambda array: array.sha256})
+        first = seen.setdefault(text, variation)
+        if first is not variation:
+            names = [name for name, text in variation.values.items() if text != first.values[name]]
+            raise RequestError(
+                f"--vary {' --vary '.join(f'{n}={first.values[n]},{variation.values[n]}' for n in names)}: the runs of "
+                f"these would be the same, since {'they change' if len(names) > 1 else 'it changes'} nothing that a "
+                "simulation of the schedule reads. Vary another value; `neuromirror expand` shows which there are."
+            )
 
 
 def _checked(

@@ -26,7 +26,7 @@ from neuromirror.circuit.protocol import Training
 from neuromirror.data.batches import Batches
 from neuromirror.data.images import Images
 from neuromirror.data.load import Data
-from neuromirror.errors import DivergenceError, RequestError
+from neuromirror.errors import DivergenceError, RequestError, choice
 from neuromirror.modes import ModePlan
 from neuromirror.rules.updater import Step
 from neuromirror.training.distributed import check_ranks, distributed, exchanging
@@ -197,7 +197,8 @@ class Trainer:
             with record_function("update"):
                 self.updater.step(factor)
             if (self.step - self.length.mirror + 1) % self.training.mirror_every == 0:
-                follows = self.training.mirror_memory == "follows_drops"
+                memory = choice("training.mirror_memory", self.training.mirror_memory, "fixed", "follows_drops")
+                follows = memory == "follows_drops"
                 self.mirror_all(dropped(self.epoch, self.training) if follows else 1.0)
         self.step += 1
 
@@ -274,7 +275,7 @@ class Trainer:
 
     def loss(self, output: Tensor, labels: Tensor) -> Tensor:
         """Return the mean over examples of the loss whose gradient is the output error (C.1, or half the square)."""
-        if self.training.loss == "cross_entropy":
+        if choice("training.loss", self.training.loss, "cross_entropy", "squared") == "cross_entropy":
             return functional.cross_entropy(output.float() if self.autocast is not None else output, labels)
         wanted = self.training.target * functional.one_hot(labels, output.shape[1]).to(output.dtype)
         return 0.5 * ((output - wanted) ** 2).sum(dim=1).mean()

@@ -11,7 +11,7 @@ from neuromirror.backends.torch.network import Network
 from neuromirror.circuit.description import Updater
 from neuromirror.circuit.error_path import without_errors
 from neuromirror.circuit.protocol import Training
-from neuromirror.errors import RequestError
+from neuromirror.errors import RequestError, choice
 from neuromirror.training.rates import peak_rate
 from neuromirror.training.roles import Roles
 
@@ -116,7 +116,9 @@ def _arrays(network: Network, name: str) -> Iterator[Tensor]:
 
 def _options(updater: Updater, training: Training) -> dict[str, float | bool]:
     peak, decay = peak_rate(updater.rate or 0.0, training), updater.decay
-    if updater.kind == "plain" and not updater.decay_times_rate:  # at the peak the decay is what the file says
+    if (
+        choice("updater.kind", updater.kind, "plain", "sgd") == "plain" and not updater.decay_times_rate
+    ):  # at the peak the decay is what the file says
         decay = decay / peak if peak else 0.0
     return {
         "lr": peak,

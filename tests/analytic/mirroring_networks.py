@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import neuromirror as nm
@@ -23,6 +24,7 @@ def circuit_of(
     populations: Tables, projections: Tables, *, drive: str = "weight_mirror", **mirroring: Any
 ) -> nm.Circuit:
     """Return a circuit that mirrors, from its forward path, lowest population first."""
+    constants = {"k": 0.3} if re.search(r"\bk\b", drive) else {}
     return nm.Circuit(
         {
             "name": "net",
@@ -34,7 +36,7 @@ def circuit_of(
             },
             "projections": projections,
             "feedback": {},
-            "rules": {"mirror": {"drive": drive, "constants": {"k": 0.3}, "updater": {"rate": STEP, "decay": 0.5}}},
+            "rules": {"mirror": {"drive": drive, "constants": constants, "updater": {"rate": STEP, "decay": 0.5}}},
             "mirroring": mirroring,
             "schedule": [{"mode": "mirroring", "examples": 1}],
         }

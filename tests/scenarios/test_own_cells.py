@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -34,6 +35,16 @@ OWN_LIF = {
     "default_bias": f"{BIAS_V} V",
     "unit_current": f"{25 / LEAKY.slope_Hz_per_V(BIAS_V, 5e-4)} V",
 }
+
+
+def own_lif(**changes: Any) -> dict[str, Any]:
+    """Give the cell with other texts, and of its constants those that they name."""
+    cell = {**OWN_LIF, **changes}
+    texts = " ".join(cell[field] for field in ("equations", "threshold", "reset"))
+    named = {name: value for name, value in OWN_LIF["constants"].items() if re.search(rf"\b{name}\b", texts)}
+    return {**cell, "constants": changes.get("constants", named)}
+
+
 IZHIKEVICH = {
     "model": "custom",
     "equations": """
@@ -224,7 +235,7 @@ def test_rates_do_not_depend_on_it(tmp_path: Path) -> None:
 def test_what_brian2_refuses_is_an_error_in_its_place(
     changes: dict[str, Any], path: str, says: str, tmp_path: Path
 ) -> None:
-    circuit = figure1(cell={**OWN_LIF, **changes})
+    circuit = figure1(cell=own_lif(**changes))
     assert circuit.problems("brian2") == ()
     with pytest.raises(CircuitError) as refused:
         simulate(circuit, tmp_path / "run")
@@ -236,7 +247,7 @@ def test_what_brian2_refuses_is_an_error_in_its_place(
 
 
 def test_the_command_line_says_where_without_a_traceback(tmp_path: Path) -> None:
-    file = figure1(cell={**OWN_LIF, "threshold": "v > 3"}).save(tmp_path / "mine.toml")
+    file = figure1(cell=own_lif(threshold="v > 3")).save(tmp_path / "mine.toml")
     line = 1 + next(n for n, text in enumerate(file.read_text().splitlines()) if text.startswith("threshold"))
     command = [sys.executable, "-m", "neuromirror", "run", str(file), "--out", str(tmp_path / "run")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -81,6 +81,42 @@ OWN_CELL = (
 REST = ('modes.rest={on=["W1", "B1", "e1"]}', "code.estimate.rest=rest")
 UNBIASED = "modes.engaged.learn.y1.bias="
 OWN_RULE = ("rules.own.drive=-post", "rules.own.updater.rate=0.1")
+SHORT_FORMS = """
+name = "short_forms"
+code = { kind = "baseline", beta = "100 Hz" }
+cells.cell = {}
+layers.sizes = [3, 2, 4]
+mirroring.noise.sd = 2.0
+[populations]
+y1 = { path = "forward", layer = 1, shape = [2], cell = "cell" }
+y2 = { path = "forward", layer = 2, shape = [4], cell = "cell" }
+[projections]
+B2 = { source = "d2", target = "d1", connector = "all_to_all", weight = { gain = 0.5 }, mirrors = "W2" }
+x0 = { source = "y0", target = "d0", connector = "one_to_one", role = "drive" }
+x1 = { source = "y1", target = "d1", connector = "one_to_one", role = "drive" }
+x2 = { source = "y2", target = "d2", connector = "one_to_one", role = "drive" }
+[feedback]
+[rules.mirror]
+drive = "weight_mirror"
+updater = { rate = 0.1 }
+[motifs.twig]
+parameters = { size = 3 }
+inputs = ["from"]
+output = "a"
+populations.a = { layer = 1, shape = ["$size"], cell = "cell" }
+projections.W = { source = "from", target = "a", connector = "all_to_all", weight = {} }
+[[use]]
+motif = "twig"
+name = "twig"
+inputs = { from = "y2" }
+"""
+"""A circuit of short forms, some of whose parts it states itself."""
+
+
+def in_short(name: str, path: str, *changes: str, says: str) -> Case:
+    """Give a case of the circuit of short forms."""
+    return Case(name, path, changes, says, SHORT_FORMS)
+
 
 CASES = [
     on_images("connector-field", "projections.S.kernel", "projections.S.kernel=3", "has no kernel; it is for conv"),
@@ -221,6 +257,18 @@ CASES = [
         "cells.cell.slope",
         ("cells.cell.activation=expr", 'cells.cell.phi="tanh(u) + u"', 'cells.cell.slope="1 - y*y"'),
         "Expected the derivative of phi",
+    ),
+    Case(
+        "custom-cell",
+        "cells.cell.constants.__debug__",
+        (*OWN_CELL, "cells.cell.constants.__debug__=2 mV"),
+        "begins with an underscore",
+    ),
+    Case(
+        "runaway-number",
+        "cells.cell.threshold",
+        (*OWN_CELL, "cells.cell.threshold=v > 20*mV*9**16**16"),
+        "'9 \\*\\* 16 \\*\\* 16' is too large a number",
     ),
     Case("custom-cell", "cells.cell.reset", ("cells.cell.reset=v = 0*mV",), 'or say model = "custom"'),
     Case("custom-cell", "cells.cell", (*OWN_CELL, "cells.cell.reset="), 'needs its reset. Add reset = "v = 0'),
@@ -481,11 +529,11 @@ CASES = [
         "poisson have no correlation",
     ),
     *(
-        Case("unused-noise", "modes.mirror.noise.y0", (f"modes.mirror.noise.y0={noise}",), f": {fields}. Take them")
-        for fields, noise in (
+        Case("unused-value", f"modes.mirror.noise.y0.{field}", (f"modes.mirror.noise.y0={noise}",), "the law is")
+        for field, noise in (
             ("sd", "{law='poisson', sd=2.0}"),
             ("tau", "{law='poisson', tau='20 ms'}"),
-            ("sd and tau", f"{BURSTS.partition('=')[2][:-1]}, sd=2.0, tau='20 ms'}}"),
+            ("tau", f"{BURSTS.partition('=')[2][:-1]}, tau='20 ms'}}"),
         )
     ),
     Case(
@@ -605,6 +653,35 @@ CASES = [
         "this has neither",
     ),
     Case(
+        "idle-form",
+        "layers",
+        ("layers.sizes=[9, 9]",),
+        r"the file states y0, y1, W1 itself\. Set populations\.y0\.shape instead",
+    ),
+    Case("idle-form", "feedback", ("feedback.cross_delay=5 ms",), r"Set projections\.x0\.delay instead"),
+    in_short("idle-size", "layers.sizes.1", "layers.sizes=[3, 5, 4]", says="states y1 itself, with 2 cells. Write 2"),
+    in_short("idle-value", "layers.bias", 'layers.bias={init="constant"}', says=r"Set populations\.y1\.bias instead"),
+    in_short("idle-value", "feedback.cross_delay", "feedback.cross_delay=1 ms", says=r"Set projections\.x0\.delay"),
+    in_short("idle-value", "feedback.skip.0", 'feedback.skip=["W2"]', says=r"B2 itself\. Set projections\.B2\.mirrors"),
+    in_short(
+        "idle-value",
+        "mirroring.rule_for.other",
+        "cells.other={}",
+        "mirroring.rule_for.other=more",
+        says="nothing that this short form makes depends on it",
+    ),
+    in_short("idle-motif", "motifs.m", "motifs.m={output='a', populations={}}", says="nothing uses this motif"),
+    in_short("idle-motif", "motifs.twig.parameters.depth", "motifs.twig.parameters.depth=3", says=r"\"\$depth"),
+    in_short(
+        "idle-motif",
+        "motifs.twig.inputs.1",
+        'motifs.twig.inputs=["from", "with"]',
+        "use.0.inputs.with=y1",
+        says="no projection of the motif",
+    ),
+    in_short("idle-motif", "use.0.first", "use.0.first=3", says="a single use has no number"),
+    on_images("unused-value", "training.target", "training.target=2.0", "has targets of 0 and 1"),
+    Case(
         "too-long",
         "schedule",
         (f'schedule.0={{repeat={MAX_STEPS}, steps=[{{mode="mirror", examples=1}}]}}',),
@@ -615,7 +692,6 @@ WARNINGS = {
     "shifted-noise",
     "burst-clipped",
     "rate-per-update",
-    "unused-noise",
     "idle-scaling",
     "no-mirror",
     "noisy-layer-driven",

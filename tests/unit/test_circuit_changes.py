@@ -333,3 +333,15 @@ def test_a_record_holds_its_own_arrays(backend: str, tmp_path: Path) -> None:
     again = nm.load(tmp_path / "moved" / "circuit.toml")
     assert again.sha256 == circuit.sha256 == run.manifest.circuit_sha256
     np.testing.assert_array_equal(nm.open_run(tmp_path / "moved").weights("W1", 0), weights)
+
+
+def test_a_change_that_nothing_reads_is_refused() -> None:
+    """The parameter of a motif that every use sets itself; the last of several changes of one value is the one read."""
+    (problem,) = nm.load("resnet20", ["motifs.halving.parameters.size=9", "use.1.parameters.size=16"]).problems()
+    assert (problem.name, problem.path) == ("idle-change", "motifs.halving.parameters.size")
+    assert nm.load("resnet20", ["motifs.halving.parameters.size=16"]).problems() == ()
+    twice = nm.load("figure1", ['code.beta="50 Hz"', 'code.beta="40 Hz"'])
+    assert twice.problems() == ()
+    assert twice.description.code.beta is not None
+    assert twice.description.code.beta.Hz == 40
+    assert nm.load("figure1", ["time.batch=50", 'time.window="20 ms"']).problems() == (), "as it stands there"

@@ -242,6 +242,13 @@ def test_looking_imports_no_simulator(command: str) -> None:
         (["expand", "none.toml"], r"none\.toml: no such file, and no shipped circuit of that name"),
         (["run", "figure1", "--sed", "3"], r"Did you mean --seed\?"),
         (["run", "figure1", "--backend", "refrence"], r"backend 'refrence': .* Did you mean 'reference'\?"),
+        (["train", "resnet20", "--epochs", "3"], r"unknown option: --epochs\. .* by --set training\.epochs=3\."),
+        (["train", "resnet20", "--lr", "0.1"], r"--set training\.rate=0\.1\."),
+        (["train", "resnet20", "--lr=0.1", "--seed", "3"], r"--set training\.rate=0\.1\."),
+        (["train", "resnet20", "--batch-size"], r"--set training\.batch=…\."),
+        (["run", "figure1", "--duration", "5 s"], r'--set schedule\.0\.duration="5 s"\.'),
+        (["sweep", "figure1", "--beta", "20 Hz"], r'--set code\.beta="20 Hz"\.'),
+        (["run", "figure1", "--batch", "20"], r"--set time\.batch=20\."),
         (["compare"], "name at least one run directory"),
         (["compare", "nowhere"], r"nowhere: cannot be read \(No such file .*\)\. Give a run directory"),
         (["compare", "."], r"\.: no run here"),
@@ -565,3 +572,13 @@ def test_runs_that_do_not_end_keep_what_there_is(
         manifest = json.loads((folder / "run" / "manifest.json").read_text())
         assert manifest["complete"] is False
         assert manifest["invocation"]["finished"] is not None
+
+
+def test_what_other_programs_call_an_option_leads_to_a_value_that_there_is() -> None:
+    from neuromirror.circuit.validate import fields_at
+    from neuromirror.commands.unknown_options import SYNONYMS, TABLES
+
+    for name in SYNONYMS.values():
+        *table, field = name.split(".")
+        assert field in fields_at([int(key) if key.isdecimal() else key for key in table]), name
+    assert all(fields_at((table,)) for table in TABLES)

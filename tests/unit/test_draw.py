@@ -17,6 +17,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 
+from neuromirror.circuit.graph import modes_of, set_modes
 from neuromirror.errors import RequestError
 from neuromirror.figures import draw, save, style
 from neuromirror.figures.draw_arrows import STATES, state_of
@@ -45,14 +46,16 @@ def chain(*sizes: int, permutation: tuple[int, ...] | None = None) -> nx.MultiDi
     """Make the graph of a chain of layers with a feedback path; two layers give Figure 1."""
     top = len(sizes) - 1
     engaged = {**ENGAGED, "compare": {f"d{top}": f"y{top} - target"}}
-    graph = nx.MultiDiGraph(name="chain", modes={"engaged": engaged, "mirror": MIRROR})
+    graph = nx.MultiDiGraph(name="chain")
+    set_modes(graph, {"engaged": engaged, "mirror": MIRROR})
     for layer, size in enumerate(sizes):
         for letter, path in (("y", "forward"), ("d", "feedback")):
-            graph.add_node(f"{letter}{layer}", path=path, layer=layer, shape=(size,), size=size, cell="cell")
+            graph.add_node(f"{letter}{layer}", path=path, layer=layer, shape=str(size), size=size, cell="cell")
 
     def join(source: str, target: str, name: str, role: str, permutation: tuple[int, ...] | None = None) -> None:
+        text = " ".join(map(str, permutation or ()))
         connector = "all_to_all" if role == "synapse" else "one_to_one"
-        graph.add_edge(source, target, key=name, role=role, connector=connector, permutation=permutation)
+        graph.add_edge(source, target, key=name, role=role, connector=connector, permutation=text)
 
     for layer in range(len(sizes)):
         join(f"y{layer}", f"d{layer}", f"x{layer}", "drive", permutation if layer == 0 else None)
@@ -132,7 +135,8 @@ def test_axons_have_the_head_of_what_they_do_in_the_mode() -> None:
     """One set that drives in a mode and gates in the other; drives have heads of 4 corners, gates of 16."""
     graph = chain(3, 2)
     graph.remove_edge("y0", "d0", "g0")
-    graph.graph["modes"]["engaged"] = {**ENGAGED, "on": {"W1", "B1", "x0", "e1"}, "roles": {"x0": "gate"}}
+    gating = {**ENGAGED, "on": {"W1", "B1", "x0", "e1"}, "roles": {"x0": "gate"}}
+    set_modes(graph, {**modes_of(graph), "engaged": gating})
     corners = {}
     for mode in ("engaged", "mirror"):
         figure = draw(graph, [mode])
@@ -194,11 +198,12 @@ def test_no_text_overlaps_another(sizes: tuple[int, ...]) -> None:
 
 
 def test_cells_carrying_both_signals_are_drawn_too(tmp_path: Path) -> None:
-    graph = nx.MultiDiGraph(modes={"engaged": {**ENGAGED, "compare": {"y1": "y1 - target"}}, "mirror": MIRROR})
+    graph = nx.MultiDiGraph()
+    set_modes(graph, {"engaged": {**ENGAGED, "compare": {"y1": "y1 - target"}}, "mirror": MIRROR})
     for layer, size in enumerate((3, 2)):
-        graph.add_node(f"y{layer}", path="forward", layer=layer, shape=(size,), size=size, cell="cell")
-    graph.add_edge("y0", "y1", key="W1", role="synapse", connector="all_to_all", permutation=None)
-    graph.add_edge("y1", "y0", key="B1", role="synapse", connector="all_to_all", permutation=None)
+        graph.add_node(f"y{layer}", path="forward", layer=layer, shape=str(size), size=size, cell="cell")
+    graph.add_edge("y0", "y1", key="W1", role="synapse", connector="all_to_all", permutation="")
+    graph.add_edge("y1", "y0", key="B1", role="synapse", connector="all_to_all", permutation="")
     figure = draw(graph)
     assert not overlaps(figure)
     forward, feedback = (np.array(arrows(figure.axes[0])[name].get_segments()) for name in ("W1", "B1"))
@@ -208,8 +213,8 @@ def test_cells_carrying_both_signals_are_drawn_too(tmp_path: Path) -> None:
 
 def test_skips_and_recurrence_are_drawn(tmp_path: Path) -> None:
     graph = chain(3, 3, 2)
-    graph.add_edge("y0", "y2", key="S", role="synapse", connector="all_to_all", permutation=None)
-    graph.add_edge("y1", "y1", key="R", role="synapse", connector="one_to_one", permutation=None)
+    graph.add_edge("y0", "y2", key="S", role="synapse", connector="all_to_all", permutation="")
+    graph.add_edge("y1", "y1", key="R", role="synapse", connector="one_to_one", permutation="")
     panel = draw(graph, ["mirror"]).axes[0]
     assert all(len(segment) > 2 for name in "SR" for segment in arrows(panel)[name].get_segments()), "bent"
 
@@ -217,14 +222,14 @@ def test_skips_and_recurrence_are_drawn(tmp_path: Path) -> None:
 def test_modes_that_are_alike_share_a_panel_where_there_are_many() -> None:
     graph = chain(*[3] * 9)
     more = {f"mirror_y{k}": {**MIRROR, "noise": frozenset({f"y{k}"}), "learn": {f"B{k + 1}": "m"}} for k in range(8)}
-    graph.graph["modes"] = {"engaged": ENGAGED, **more}
+    set_modes(graph, {"engaged": ENGAGED, **more})
     titles = [panel.texts[-1].get_text() for panel in draw(graph).axes]
     assert [title.partition("$   ")[2] for title in titles] == [
         "engaged (awake)",
         "mirror_y0 (asleep), one of 8 alike, biases blocked",
     ]
     assert len(draw(graph, list(more)).axes) == 8, "modes that are asked for have their panels"
-    graph.graph["modes"]["mirror_y3"] = {**more["mirror_y3"], "bias": "on"}
+    set_modes(graph, {"engaged": ENGAGED, **more, "mirror_y3": {**more["mirror_y3"], "bias": "on"}})
     assert len(draw(graph).axes) == 3, "a mode that differs has a panel of its own"
 
 
@@ -232,7 +237,7 @@ def test_modes_that_are_alike_share_a_panel_where_there_are_many() -> None:
 @pytest.mark.parametrize("sizes", [(3, 2), (20, 20, 20, 20), (10, 8, 6, 4), (20,) * 9])
 def test_panels_fit_a_page(sizes: tuple[int, ...], count: int) -> None:
     graph = chain(*sizes)
-    graph.graph["modes"] = {f"mirror_{k}": MIRROR for k in range(count)}
+    set_modes(graph, {f"mirror_{k}": MIRROR for k in range(count)})
     figure = draw(graph)
     short_in, long_in = sorted(figure.get_size_inches())
     assert short_in <= style.A4_IN[0]

@@ -14,6 +14,7 @@ from matplotlib.patches import PathPatch, Rectangle
 from matplotlib.text import Text
 
 import neuromirror as nm
+from neuromirror.circuit.graph import modes_of
 from neuromirror.figures import draw, save, style
 from neuromirror.figures.draw_modes import kinds
 from neuromirror.figures.draw_routes import make_routes
@@ -186,7 +187,7 @@ def test_a_letter_is_at_both_ends() -> None:
 
 def test_sums_are_drawn_for_every_shortcut() -> None:
     graph = GRAPHS["resnet50"]
-    shortcuts = [data["join"] for *_, data in graph.edges(data=True) if data["join"] and data["mirrors"] is None]
+    shortcuts = [data["join"] for *_, data in graph.edges(data=True) if data["join"] and not data["mirrors"]]
     signs = [line for line in FIGURES["resnet50"].axes[0].lines if line.get_marker() == "s"]
     assert len(signs) == len(shortcuts) == 16
     assert {line.get_markerfacecolor() for line in signs} == {style.BLACK}, "after the nonlinearity"
@@ -216,7 +217,7 @@ def test_forward_and_feedback_differ_without_colour() -> None:
 
 def test_modes_are_grouped_by_what_they_do() -> None:
     graph = GRAPHS["resnet50"]
-    modes = graph.graph["modes"]
+    modes = modes_of(graph)
     assert [len(names) for names in kinds(graph, modes)] == [1, 49]
     assert [name for names in kinds(graph, modes) for name in names] == list(modes)
 

@@ -188,12 +188,24 @@ def test_rates_refuse_a_sham_that_they_would_not_see(chain: Circuit, backend: st
     assert "rates have no time" in found[0].message
 
 
+AWAKE = "modes.engaged.on=['W1', 'B1', 'g0', '{}', 'e1']"
+ASLEEP = "modes.mirror.on=['W1', 'x0', '{}']"
+
+
 @pytest.mark.parametrize(
     ("changes", "method", "says"),
     [
         (["projections.x0.permutation=[1, 0, 2]"], "permuted", "x0 is permuted already"),
-        (['projections.x1.roles={engaged="gate"}'], "permuted", "x1 drives in some modes and gates in others"),
-        (['projections.g1.roles={mirror="drive"}'], "shifted", "g1 drives in some modes and gates in others"),
+        (
+            ['projections.x1.roles={engaged="gate"}', AWAKE.format("x1")],
+            "permuted",
+            "x1 drives in some modes and gates in others",
+        ),
+        (
+            ['projections.g1.roles={mirror="drive"}', ASLEEP.format("g1")],
+            "shifted",
+            "g1 drives in some modes and gates in others",
+        ),
         (["time.settle=0 s"], "shifted", "the shift is that of time.settle, which is 0 s"),
     ],
 )

@@ -82,7 +82,7 @@ def test_all_combinations_have_names_of_their_own() -> None:
     assert one.name == "forward.updater.rate=0.1,bias.updater.rate=0.2,v_rest=-70mV"
     (one,) = variations(nm.load("figure1"), {"stimulus.gain": [2], "stimulus.bias_gain": [1]}, lambda circuit: circuit)
     assert one.name == "gain=2,bias_gain=1"
-    long = {"about": ["x" * 60 + "a", "x" * 60 + "b"]}
+    long = {"rules.mirror.drive": [f"{'(post - beta_post)*' * 3}(pre - beta_pre)*{k}" for k in (1, 2)]}
     first, second = variations(nm.load("figure1"), long, lambda circuit: circuit)
     assert second.name == f"{first.name}~2"
 
@@ -141,3 +141,30 @@ def test_the_target_is_chosen_by_the_length_of_all_runs_and_said_with_its_cost()
     assert simulator.said("cpp_standalone", apart, options).endswith("with 3 builds")
     assert simulator.said("numpy", [one], options).startswith("numpy, about ")
     assert simulator.said("cython", [one], options) == "cython"
+
+
+def test_rows_that_would_be_the_same_run_are_refused() -> None:
+    """Of one B in feedback alignment, the rule that mirrors teaches nothing; training is not simulated."""
+    figure = nm.load("figure1")
+    for vary, check in (
+        ({"training.rate": [0.1, 0.2]}, lambda circuit: circuit),
+        ({"name": ["a", "b"]}, lambda circuit: circuit),
+        ({"rules.mirror.updater.decay": [1.0, 2.0]}, lambda circuit: circuit.method("fa")),
+        ({"projections.B1.weight.gain": [1.0, 2.0]}, lambda circuit: circuit.method("bp")),
+    ):
+        (name,) = vary
+        with pytest.raises(RequestError, match=rf"--vary {name}=.*: the runs of these would be the same"):
+            variations(figure, vary, check)
+
+
+@pytest.mark.parametrize(
+    "vary",
+    [
+        {"layers.sizes": [[9, 9], [20, 40]]},
+        {"feedback.cross_delay": ["1 ms", "2 ms"]},
+        {"time.window": ["10 ms", "30 ms"]},
+    ],
+)
+def test_what_a_file_states_itself_is_not_varied_in_vain(vary: dict[str, list[object]]) -> None:
+    with pytest.raises(RequestError, match=r"does nothing.* Set \w+"):
+        variations(nm.load("figure1"), vary, lambda circuit: (circuit.check() and circuit) or circuit)

@@ -17,6 +17,7 @@ from neuromirror.backends.brian2.layout import Layout
 from neuromirror.backends.noise import burst_code, dwell_windows
 from neuromirror.circuit.description import Noise
 from neuromirror.dynamics.correlation import shares
+from neuromirror.errors import choice
 from neuromirror.plan import FloatArray, Plan
 
 COMMON = """
@@ -61,7 +62,10 @@ class Noises:
     @cached_property
     def _noisy(self) -> list[tuple[str, str, Noise]]:
         modes = [self.plan.modes[name] for name in self.layout.scheduled]
-        return [(mode.name, name, noise) for mode in modes for name, noise in sorted(mode.noise.items())]
+        noisy = [(mode.name, name, noise) for mode in modes for name, noise in sorted(mode.noise.items())]
+        for _, _, noise in noisy:
+            choice("noise.law", noise.law, "gaussian", "bursts", "poisson")
+        return noisy
 
     @cached_property
     def correlated(self) -> list[str]:

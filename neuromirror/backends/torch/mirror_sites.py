@@ -15,6 +15,7 @@ from neuromirror.backends.torch.contract import Conv, mean_conv_drive, mean_driv
 from neuromirror.backends.torch.feedback import FeedbackConv2d
 from neuromirror.backends.torch.mirror_signals import Signal, Way
 from neuromirror.backends.torch.network import Network, Weighted
+from neuromirror.errors import choice
 from neuromirror.modes import Learner, ModePlan
 
 
@@ -109,7 +110,7 @@ def sites_of(network: Network, mode: ModePlan, way: Way) -> list[Site]:
 
 def mean_of(signal: Tensor, means: str) -> Tensor:
     """Return the mean of a signal over its examples and, with "channel", over the positions of each channel."""
-    if signal.ndim == 4 and means == "channel":
+    if signal.ndim == 4 and choice("training.mirror_means", means, "channel", "position") == "channel":
         return signal.mean(dim=(0, 2, 3))[:, None, None]
     return signal.mean(dim=0)
 

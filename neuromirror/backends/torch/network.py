@@ -26,7 +26,7 @@ from neuromirror.backends.torch.norms import ScaleOnly, batch_norm
 from neuromirror.circuit.description import Description, Projection
 from neuromirror.circuit.error_path import mirrored_projections
 from neuromirror.circuit.fit import ends, forward_path
-from neuromirror.errors import UnsupportedError
+from neuromirror.errors import UnsupportedError, choice
 from neuromirror.plan import Plan
 
 ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = MappingProxyType(
@@ -282,11 +282,16 @@ def _stage(described: Description, name: str, path: Mapping[str, Projection]) ->
     return Stage(
         name=name,
         layers=tuple((key, p.source) for key, p in into.items() if not _is_axon(p)),
-        before=tuple((key, p.source) for key, p in into.items() if _is_axon(p) and p.join != "after"),
-        after=tuple((key, p.source) for key, p in into.items() if _is_axon(p) and p.join == "after"),
+        before=tuple((key, p.source) for key, p in into.items() if _is_axon(p) and _joins(p) == "before"),
+        after=tuple((key, p.source) for key, p in into.items() if _is_axon(p) and _joins(p) == "after"),
         phi=ACTIVATIONS[described.cells[population.cell].activation],
-        norm=None if population.norm is None else population.norm.when,
+        norm=None if population.norm is None else choice("norm.when", population.norm.when, "before", "after"),
     )
+
+
+def _joins(projection: Projection) -> str | None:
+    """Return where a shortcut meets the nonlinearity of its target."""
+    return choice("join", projection.join, "before", "after")
 
 
 def _is_axon(projection: Projection) -> bool:
@@ -301,6 +306,7 @@ def _layer(described: Description, name: str, feedback: str | None) -> nn.Module
     # A W without a B is an ordinary layer; `Network.cut` lets nothing down through it.
     transport = "exact" if feedback is None else described.projections[feedback].transport
     transport = "none" if transport == "initial" else transport  # the plan has drawn it so, and it rests
+    choice("transport", transport, "none", "exact", "sign")
     if p.connector == "all_to_all":
         return _Flat(source, target, transport=transport)
     kernel = p.kernel or (1, 1)
@@ -311,5 +317,6 @@ def _layer(described: Description, name: str, feedback: str | None) -> nn.Module
         if 2 * p.padding > min(kernel):
             message = f"a padding of {p.padding} is more than half of its kernel, which pools of torch do not have."
             raise UnsupportedError(f"projections.{name}: {message}")
+        choice("pool", p.pool, "max", "average")
         return {"max": nn.MaxPool2d, "average": nn.AvgPool2d}[p.pool or "max"](kernel, p.stride, p.padding)
     raise UnsupportedError(f"projections.{name}: networks of torch have no connector '{p.connector}'.")

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from neuromirror.circuit.description import Norm
-from neuromirror.errors import UnsupportedError
+from neuromirror.errors import UnsupportedError, choice
 
 
 def batch_norm(norm: Norm, shape: tuple[int, ...]) -> nn.Module:
@@ -35,7 +35,7 @@ def batch_norm(norm: Norm, shape: tuple[int, ...]) -> nn.Module:
         raise UnsupportedError(f"networks of torch have no norm '{norm.kind}', only batch_norm.")
     image = len(shape) == 3
     channels = shape[0] if image else math.prod(shape)
-    if norm.backward != "full":
+    if choice("norm.backward", norm.backward, "full", "sigma", "sigma_without_gain") != "full":
         return ScaleOnly(channels, gain=norm.backward == "sigma", eps=norm.eps, momentum=norm.momentum)
     return (nn.BatchNorm2d if image else nn.BatchNorm1d)(channels, eps=norm.eps, momentum=norm.momentum)
 

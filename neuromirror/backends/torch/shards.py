@@ -14,6 +14,7 @@ from torch import Tensor
 from neuromirror.backends.torch.ranks import Ranks
 from neuromirror.circuit.description import Noise
 from neuromirror.dynamics.correlation import shares
+from neuromirror.errors import choice
 
 SHARD = 64
 """Examples that one seed of the device's generator draws."""
@@ -92,7 +93,7 @@ def _fill(shard: Tensor, noise: Noise, generator: torch.Generator) -> None:
     common = shard.new_empty((len(shard), *[1] * (shard.ndim - 1)))
     _draw(common, noise, generator)
     private_share, common_share = shares(rho)
-    if noise.law == "rademacher":
+    if choice("noise.law", noise.law, "gaussian", "rademacher") == "rademacher":
         takes = torch.empty_like(shard).bernoulli_(common_share, generator=generator)
         shard.add_(takes * (common - shard))
     else:
@@ -100,7 +101,7 @@ def _fill(shard: Tensor, noise: Noise, generator: torch.Generator) -> None:
 
 
 def _draw(numbers: Tensor, noise: Noise, generator: torch.Generator) -> None:
-    if noise.law == "rademacher":
+    if choice("noise.law", noise.law, "gaussian", "rademacher") == "rademacher":
         numbers.bernoulli_(0.5, generator=generator).mul_(2.0 * noise.sd).sub_(noise.sd)
     else:
         numbers.normal_(0.0, noise.sd, generator=generator)

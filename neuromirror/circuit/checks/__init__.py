@@ -19,12 +19,13 @@ from neuromirror.circuit.checks.projections import check_mirrors, check_projecti
 from neuromirror.circuit.checks.protocol import check_schedule, check_stimulus, windows_in
 from neuromirror.circuit.checks.rates import check_rates
 from neuromirror.circuit.checks.rules import check_rules
+from neuromirror.circuit.checks.unused import check_idle_forms, check_unused
 from neuromirror.circuit.description import Description
 from neuromirror.circuit.feedback import GATE
 from neuromirror.circuit.templates import layers_cell
 from neuromirror.errors import Problem, suggestion
 
-__all__ = ["COMPARE", "check", "check_short_forms", "windows_in"]
+__all__ = ["COMPARE", "check", "check_effects", "check_short_forms", "windows_in"]
 
 
 _SECTIONS = (
@@ -73,6 +74,17 @@ def check(
         yield from check_mirroring(context)
         yield from check_scaling(context)
         yield from check_reach(context)
+
+
+def check_effects(
+    circuit: Description,
+    expanded: Description,
+    locate: Callable[[Path], tuple[str | None, int | None]],
+    place: Callable[[Path], Path],
+) -> Iterator[Problem]:
+    """Yield what does nothing, in a circuit without other errors: a description before and after it is expanded."""
+    yield from check_unused(Context(expanded, locate, set(), place=place, raw=circuit))
+    yield from check_idle_forms(Context(circuit, locate, set()), expanded)
 
 
 def check_short_forms(

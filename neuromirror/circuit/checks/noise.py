@@ -33,10 +33,6 @@ def _fields(c: Context, path: Path, noise: Noise) -> Iterator[Problem]:
     if noise.law in ("bursts", "poisson") and noise.correlation is not None:
         message = f'{noise.law} have no correlation. Take it out, or say law = "gaussian".'
         yield c.problem("unused-correlation", (*path, "correlation"), message)
-    given = [field for field in ("sd", "tau") if getattr(noise, field) != Noise.model_fields[field].default]
-    if noise.law in ("bursts", "poisson") and given:
-        message = f"without effect where the law is {noise.law}: {' and '.join(given)}. Take them out."
-        yield c.problem("unused-noise", path, message, "warning")
     if noise.law == "poisson" and c.circuit.code.beta is None:
         message = "Poisson processes have a rate, that of the baseline, and this code has none. Take a baseline code."
         yield c.problem("no-poisson-rate", (*path, "law"), message)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from neuromirror.circuit.cells import values_of
 from neuromirror.circuit.checks.context import Context, Path
+from neuromirror.circuit.description import Cell
 from neuromirror.errors import Problem
+from neuromirror.rules.magnitude import runaway_text
+from neuromirror.rules.names import name_fault
 
 _EXAMPLES = {
     "equations": '"dv/dt = (drive - v)/(20*ms) : volt"',
@@ -36,7 +40,37 @@ def check_own_cells(c: Context) -> Iterator[Problem]:
         if cell.default_bias == "calibrate" and not c.lost((*path, "default_bias")):
             message = 'only leaky cells are calibrated. Add default_bias = "20 mV", at which the cell fires at beta.'
             yield c.problem("custom-cell", path, message)
+        for constant in cell.constants or {}:
+            if (fault := name_fault(constant)) is not None:
+                yield c.problem("custom-cell", (*path, "constants", constant), f"it {fault}. Choose another name.")
+        yield from _runaways(c, path, cell)
     yield from _populations(c)
+
+
+def _runaways(c: Context, path: Path, cell: Cell) -> Iterator[Problem]:
+    """Yield the fields with a number too large to compute, which would keep Brian2 busy for ever."""
+    for where, text in _expressions(cell):
+        if (part := runaway_text(text)) is not None:
+            part = part if len(part) <= 80 else f"{part[:77]}..."
+            message = f"'{part}' is too large a number to compute. Write a smaller one."
+            yield c.problem("runaway-number", (*path, *where), message)
+
+
+def _expressions(cell: Cell) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield every expression of a cell of a user's own, with its field, without Brian2's parser."""
+    equations = re.sub(r"#.*", "", cell.equations or "")
+    for text in re.findall(r"=([^:]*)", equations):
+        yield ("equations",), " ".join(text.split())
+    for unit in re.findall(r":([^\n=]*)", equations):
+        yield ("equations",), re.sub(r"\s\([^()]*\)\s*$", "", unit)  # without flags, such as (unless refractory)
+    yield ("threshold",), cell.threshold or ""
+    for statement in re.split(r"[;\n]", cell.reset or ""):
+        yield ("reset",), statement.partition("=")[2]
+    for field in ("constants", "start"):
+        for name, values in (getattr(cell, field) or {}).items():
+            for value in values if isinstance(values, tuple) else (values,):
+                # "2 mV" is a number and a unit, and no expression of Python's.
+                yield (field, name), re.sub(r"(?<=[\d.)])\s+(?=[A-Za-z(])", "*", str(value))
 
 
 def _populations(c: Context) -> Iterator[Problem]:
