@@ -35,12 +35,19 @@ OWN_CELL = {
     "unit_current": "2 mV",
 }
 BURSTS = {"law": "bursts", "amplitude": 2.0, "dwell": "5 ms", "cells": 1, "order": "given"}
+RESTS = {name: {"on": ["W1", "B1", "e1"]} for name in ("rest", "other")}
 SCALED = {"kind": "synaptic_scaling", "rate": "110 Hz", "tau": "20 s"}
 ARRAYS = {"kind": "array", "inputs": [[0.0] * 3] * 2, "targets": [[0.0] * 2] * 2}
 
 
 def _with(name: str, **values: Any) -> Circuit:
     return nm.load(name).with_values({key.replace("__", "."): value for key, value in values.items()})
+
+
+def _modes(name: str) -> dict[str, Any]:
+    """Return the modes of a circuit as a file states them."""
+    modes = nm.load(name).description.modes
+    return {key: mode.model_dump(by_alias=True, exclude_defaults=True) for key, mode in modes.items()}
 
 
 def _bases() -> dict[str, Circuit]:
@@ -60,6 +67,7 @@ def _bases() -> dict[str, Circuit]:
         "repeat": _with("figure1", schedule__0={"repeat": 2, "steps": [{"mode": "mirror", "examples": 8}]}),
         "push-pull": nm.load("figure1_push_pull"),
         "digits": nm.load("digits"),
+        "rests": _with("figure1", modes={**_modes("figure1"), **RESTS}, code__estimate__rest="rest"),
         "squared": _with("digits", training={"loss": "squared", "target": 2.0}),
         "bare": from_text(BARE),
         "resnet20": nm.load("resnet20"),
@@ -102,6 +110,7 @@ SAMPLES: dict[str, list[Any]] = {
     "Updater.memory_from": ["1 s"],
     "Rule.drive": ["pre*post"],
     "Rule.updater": [{"rate": 0.05}],
+    "Estimate.rest": ["other"],
     "Code.estimate": [{"tau": "3 s"}],
     "Mode.input": [{}],
     "Mode.compare": [{}],

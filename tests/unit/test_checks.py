@@ -98,7 +98,7 @@ x2 = { source = "y2", target = "d2", connector = "one_to_one", role = "drive" }
 [feedback]
 [rules.mirror]
 drive = "weight_mirror"
-updater = { rate = 0.1 }
+updater = { memory = "2 s", decay = 1.0 }
 [motifs.twig]
 parameters = { size = 3 }
 inputs = ["from"]

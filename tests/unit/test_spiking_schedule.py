@@ -214,7 +214,10 @@ def test_errors_are_those_of_a_guess_among_the_largest(data: st.DataObject) -> N
     ("values", "says"),
     [
         ({"training.batch": 2}, "training.batch: spiking cells learn after every image"),
-        ({"training.loss": "cross_entropy"}, "training.loss: spiking cells compare the output itself"),
+        (
+            {"training.loss": "cross_entropy", "training.target": None},
+            "training.loss: spiking cells compare the output itself",
+        ),
         ({"training.warmup_epochs": 1}, "training.warmup_epochs: rates of spiking circuits stay"),
         ({"training.drops": [3]}, "training.drops: rates of spiking circuits stay"),
         ({"training.mirror_examples": None}, "training.mirror_examples: how long each mirror mode lasts"),
@@ -225,7 +228,10 @@ def test_errors_are_those_of_a_guess_among_the_largest(data: st.DataObject) -> N
         ({"modes.rest.input": {"y0": "stimulus"}}, "modes.rest.input: training shows images"),
         ({"modes.rest.learn": {"@W": "forward"}}, "modes.rest.learn: nothing learns at rest"),
         ({"training.mirror_every": 1}, "training.mirror_every: a turn of 'engaged' lasts 0.1 s"),
-        ({"training.mirror_angle_deg": 5}, "training.mirror_angle_deg: how long spiking cells mirror"),
+        (
+            {"training.mirror_angle_deg": 5, "training.mirror_examples": None},
+            "training.mirror_angle_deg: how long spiking cells mirror",
+        ),
         ({"modes.engaged.compare": {}, "code.estimate.rest": None}, "modes: training needs one mode that compares"),
         ({"code.kind": "zero_mean", "code.beta": None}, "backend 'brian2' has no code 'zero_mean'"),
     ],
