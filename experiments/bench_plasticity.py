@@ -106,7 +106,7 @@ def timed(programs: Mapping[str, Path], rounds: int) -> dict[str, list[float]]:
 def _without_counters() -> Iterator[None]:
     """Build cells that do not count what is clipped."""
     step = equations.membrane_step
-    window = "\n".join(line for line in equations.WINDOW.splitlines() if "asked" not in line)
+    window = "".join(line for line in equations.WINDOW.splitlines(keepends=True) if "asked" not in line)
 
     def quiet_step(of: object, variables: object, method_options: object = None) -> str:
         return "\n".join(line for line in step(of, variables).splitlines() if "asked" not in line)

@@ -63,7 +63,9 @@ def print_digits(folder: Path, seeds: Sequence[int], *, quick: bool) -> None:
 def _errors_percent(folder: Path, seeds: Sequence[int], values: dict[str, Any], quick: bool) -> list[float]:
     rates = {"rules.forward.updater.rate": RATE, "rules.bias.updater.rate": RATE}
     shorter = {"training.epochs": 1, "training.mirror_epochs": 0, "training.mirror_every": 10} if quick else {}
-    images = {"train_images": 20, "test_images": 10} if quick else {"train_images": 1000, "test_images": 300}
+    images: dict[str, Any] = (
+        {"train_images": 20, "test_images": 10} if quick else {"train_images": 1000, "test_images": 300}
+    )
     runs = train_spiking_seeds(
         nm.load(CIRCUIT).with_values({**rates, **shorter, **values}),
         seeds_=list(seeds),

@@ -286,13 +286,11 @@ def test_biases_left_unblocked_cost_what_their_spread_of_gains_costs() -> None:
 
 @every_backend
 def test_blocked_biases_leave_no_trace(backend: str) -> None:
-    """Nor do they learn, even by a rule of their own."""
     biased = mirror(
         [5, 4],
         activation="relu",
         code=CENTRED,
         bias={"init": "normal", "gain": 1.0},
-        mode={"learn": {"B1": "mirror", "y1.bias": "mirror"}},
         drive="post - beta_post",
         examples=200,
     )

@@ -151,5 +151,5 @@ OWN = {"drive": "-post", "updater": {"rate": 0.01}}
 
 def test_noise_that_a_bias_shifts_is_warned_of() -> None:
     shifted = mirroring(CODES["baseline"], "everywhere", y1=0.2, y2=0.2)
-    assert [one.name for one in shifted.problems()] == ["shifted-noise"]
+    assert "shifted-noise" in {one.name for one in shifted.problems()}
     assert "shifted-noise" not in {one.name for one in mirroring(CODES["baseline"], "on", y1=0.2, y2=0.2).problems()}

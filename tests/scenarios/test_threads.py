@@ -30,12 +30,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SHORT = ['schedule=[{mode="mirror", duration="300 ms"}, {mode="engaged", duration="100 ms"}]']
 OWN = [
     *SHORT,
-    "cells.cell.model=custom",
-    "cells.cell.equations=dv/dt = (drive - v)/(20*ms) : volt",
-    "cells.cell.threshold=v > 10*mV",
-    "cells.cell.reset=v = 0*mV",
-    "cells.cell.unit_current=2 mV",
-    "cells.cell.default_bias=20 mV",
+    'cells.cell={model="custom", equations="dv/dt = (drive - v)/(20*ms) : volt", threshold="v > 10*mV", '
+    'reset="v = 0*mV", unit_current="2 mV", default_bias="20 mV"}',
 ]
 COMPILER = pytest.mark.skipif(standalone.compiler() is None, reason="there is no C++ compiler")
 
@@ -89,10 +85,10 @@ def test_seeds_and_sweeps_wait_for_each_other(tmp_path: Path) -> None:
 def test_brian2_is_imported_first_in_a_thread(tmp_path: Path) -> None:
     """Python lets the main thread alone set signal handlers; those that were there stay."""
     script = f"""
-import signal, threading
+import signal, threading, warnings
 from concurrent.futures import ThreadPoolExecutor
 import neuromirror as nm
-before, set_handler = signal.getsignal(signal.SIGINT), signal.signal
+before, set_handler, show_warning = signal.getsignal(signal.SIGINT), signal.signal, warnings.showwarning
 def job(number):
     run = nm.run(nm.load("figure1", {SHORT!r}), target="numpy", out=f"run{{number}}", points=2, figures=False)
     return float(run.angles_deg("B1")[-1])
@@ -101,6 +97,7 @@ with ThreadPoolExecutor(2) as pool:
 assert first == second == job(2)
 assert signal.getsignal(signal.SIGINT) is before
 assert signal.signal is set_handler
+assert warnings.showwarning is show_warning
 """
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     found = subprocess.run(

@@ -4,9 +4,11 @@ Brian2 is imported here, wherever that is first asked for: it sets signal handle
 thread only, so that in another it is imported without.
 """
 
+import logging
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -32,11 +34,15 @@ def _no_handlers_set() -> Iterator[None]:
         signal.signal = set_handler
 
 
-_hook, _on_ctrl_c = sys.excepthook, signal.getsignal(signal.SIGINT)
+_hook, _on_ctrl_c, _show_warning = sys.excepthook, signal.getsignal(signal.SIGINT), warnings.showwarning
 with _no_handlers_set():
     need("brian2", __name__)
 sys.excepthook = _hook
 """Brian2 puts a hook of its own there, which would present every error of a user's script as one of Brian2."""
+
+if warnings.showwarning is not _show_warning:
+    logging.captureWarnings(False)
+    """Brian2 would have all warnings of the process, those of others too, written as messages of its own log."""
 
 if not callable(_on_ctrl_c) and threading.current_thread() is threading.main_thread():
     signal.signal(signal.SIGINT, _on_ctrl_c)
