@@ -79,6 +79,7 @@ OWN_CELL = (
 )
 
 REST = ('modes.rest={on=["W1", "B1", "e1"]}', "code.estimate.rest=rest")
+RESTED = (*REST, 'schedule=[{mode="rest", duration="1 s"}, {mode="engaged", duration="1 s"}]')
 UNBIASED = "modes.engaged.learn.y1.bias="
 OWN_RULE = ("rules.own.drive=-post", "rules.own.updater.rate=0.1")
 SHORT_FORMS = """
@@ -600,15 +601,18 @@ CASES = [
     Case("no-stimulus", "modes.engaged.input", ("stimulus=",), r'Add \[stimulus\] kind = "teacher"'),
     Case("no-stimulus", "modes.engaged.compare", ("stimulus=", "modes.engaged.input="), r"Add \[stimulus\]"),
     Case("unknown-mode", "code.estimate.rest", ("code.estimate.rest=engagd",), "Did you mean 'engaged'"),
+    Case("never-rests", "schedule", REST, "never comes to 'rest'"),
     Case("no-rest", "modes.engaged.compare", ("code.estimate.rest=engaged",), "an error is formed in this mode"),
     Case(
         "no-rest",
         "code.estimate.rest",
-        (*REST, "modes.engaged.compare=", "modes.engaged.learn.W1=", UNBIASED),
+        (*RESTED, "modes.engaged.compare=", "modes.engaged.learn.W1=", UNBIASED),
         "no mode forms an error",
     ),
-    Case("no-rest", "modes.rest.on", (*REST, 'modes.rest.on=["W1", "x1", "e1"]'), "d1 copies forward cells at rest"),
-    Case("no-rest", "modes.rest.on", (*REST, 'modes.rest.on=["W1", "B1"]'), "e1 brings an error in engaged, and noth"),
+    Case("no-rest", "modes.rest.on", (*RESTED, 'modes.rest.on=["W1", "x1", "e1"]'), "d1 copies forward cells at rest"),
+    Case(
+        "no-rest", "modes.rest.on", (*RESTED, 'modes.rest.on=["W1", "B1"]'), "e1 brings an error in engaged, and noth"
+    ),
     Case("idle-bias", "modes.mirror.learn.y1.bias", ('modes.mirror.learn={"y1.bias"="own"}', *OWN_RULE), "are blocked"),
     Case(
         "shifted-noise",
@@ -689,6 +693,7 @@ CASES = [
     ),
 ]
 WARNINGS = {
+    "never-rests",
     "shifted-noise",
     "burst-clipped",
     "rate-per-update",

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from neuromirror.circuit.axons import in_role
 from neuromirror.circuit.checks.context import Context, Path
+from neuromirror.circuit.templates import flat
 from neuromirror.errors import Problem
 
 
@@ -27,6 +28,10 @@ def check_baselines(c: Context) -> Iterator[Problem]:
     awake = {name: mode for name, mode in c.circuit.modes.items() if mode.compare}
     if not awake:
         yield c.problem("no-rest", where, "no mode forms an error whose baseline this could be. Take it out.")
+    scheduled = {step.mode for step in flat(c.circuit.schedule)}
+    if scheduled & {name for name, mode in awake.items() if mode.learn} and estimate.rest not in scheduled:
+        message = f"the schedule never comes to '{estimate.rest}': errors are measured from beta. Add a step of it."
+        yield c.problem("never-rests", ("schedule",), message, "warning")
     driven = {p.target for p in in_role(c.circuit, estimate.rest, rest, "drive").values()}
     for name, mode in awake.items():
         copying = {p.target for p in in_role(c.circuit, name, mode, "drive").values()}
