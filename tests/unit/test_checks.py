@@ -610,9 +610,7 @@ CASES = [
         "no mode forms an error",
     ),
     Case("no-rest", "modes.rest.on", (*RESTED, 'modes.rest.on=["W1", "x1", "e1"]'), "d1 copies forward cells at rest"),
-    Case(
-        "no-rest", "modes.rest.on", (*RESTED, 'modes.rest.on=["W1", "B1"]'), "e1 brings an error in engaged, and noth"
-    ),
+    Case("no-rest", "modes.rest.on", (*RESTED, 'modes.rest.on=["W1", "B1"]'), "e1 brings an error in engaged"),
     Case("idle-bias", "modes.mirror.learn.y1.bias", ('modes.mirror.learn={"y1.bias"="own"}', *OWN_RULE), "are blocked"),
     Case(
         "shifted-noise",
