@@ -26,7 +26,7 @@ def notice(text: str) -> None:
 def told_by(tell: Callable[[str], None]) -> Iterator[None]:
     """Have notices told by a function meanwhile.
 
-    Not by a hook of `warnings`: Brian2 sends all warnings of Python to its own log from where it is imported.
+    Not by a hook of `warnings`, of which a process has one for all its threads.
     """
     token = _tell.set(tell)
     try:
