@@ -6,13 +6,14 @@ left out. All else stays, so that methods are compared on the same circuit, init
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from types import MappingProxyType
 
 from neuromirror.circuit import controls
 from neuromirror.circuit.description import Description, Mode, Projection, Rule, Transport
 from neuromirror.circuit.protocol import Item, Repeat
+from neuromirror.circuit.templates import flat
 from neuromirror.errors import RequestError, suggestion
 
 
@@ -51,8 +52,10 @@ def overlaid(description: Description, method: str) -> Description:
     if not _feedback(description):
         raise RequestError(f"method '{method}': no projection of this circuit mirrors another. Add mirrors = \"W…\".")
     changed = METHODS[method].apply(description)
-    schedule = _still_teaching(changed)
-    if description.schedule and not schedule:
+    stopped = {name for name, mode in description.modes.items() if mode.learn and not changed.modes[name].learn}
+    schedule = _without_steps(changed.schedule, stopped)
+    teaching = [step for step in flat(schedule) if step.mode not in changed.modes or changed.modes[step.mode].learn]
+    if description.schedule and not teaching:
         raise RequestError(
             f"method '{method}': nothing of the schedule is left, since no mode of it teaches anything but B. "
             "Add an engaged mode in which W learns."
@@ -128,15 +131,15 @@ def _kolen_pollack(description: Description) -> Description:
     return plain.model_copy(update={"rules": rules, "modes": modes})
 
 
-def _still_teaching(description: Description) -> tuple[Item, ...]:
-    return tuple(kept for item in description.schedule if (kept := _kept(item, description.modes)) is not None)
-
-
-def _kept(item: Item, modes: Mapping[str, Mode]) -> Item | None:
-    if isinstance(item, Repeat):
-        steps = tuple(kept for step in item.steps if (kept := _kept(step, modes)) is not None)
-        return item.model_copy(update={"steps": steps}) if steps else None
-    return item if item.mode not in modes or modes[item.mode].learn else None
+def _without_steps(items: tuple[Item, ...], modes: Set[str]) -> tuple[Item, ...]:
+    """Return a schedule without its steps of some modes; what never taught, such as a mode of rest, stays."""
+    kept = list[Item]()
+    for item in items:
+        if not isinstance(item, Repeat):
+            kept += [item] if item.mode not in modes else []
+        elif steps := _without_steps(item.steps, modes):
+            kept.append(item.model_copy(update={"steps": steps}))
+    return tuple(kept)
 
 
 METHODS: Mapping[str, Method] = MappingProxyType(

@@ -81,6 +81,9 @@ def _as_transported(projection: Projection) -> Projection:
 
 def _of_circuit(description: Description) -> Iterator[Unused]:
     code = description.code
+    if code.estimate is not None and not any(mode.compare for mode in description.modes.values()):
+        why = "no mode forms an error whose baseline this could be. Take it out, or add compare to a mode."
+        yield from _fields(("code", "estimate"), code.estimate, ("rest",), why)
     norms = [p.norm for p in description.populations.values() if p.norm is not None]
     if code.beta is None and not any(norm.kind == "synaptic_scaling" for norm in norms):
         why = "a code without beta has no rates, and nothing is measured in this unit. Take it out."
@@ -180,6 +183,9 @@ def _of_protocol(description: Description) -> Iterator[Unused]:
             yield from _fields(("stimulus",), stimulus, others, why)
     if description.training is not None:
         yield from _of_training(description.training)
+        if description.code.estimate is None or description.code.estimate.rest is None:
+            why = "there is no mode of rest. Take it out, or name one in code.estimate.rest."
+            yield from _fields(("training",), description.training, ("rest_examples",), why)
 
 
 def _of_training(training: Training) -> Iterator[Unused]:

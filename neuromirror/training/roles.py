@@ -128,9 +128,6 @@ def _passed_over(described: Description, engaged: str) -> list[Problem]:
     if described.modes[engaged].noise:
         message = "images are shown to cells that have no noise of their own in training. Take the noise out."
         found.append(_problem(f"modes.{engaged}.noise", message))
-    if described.training is not None and described.training.rest_examples is not None:
-        message = "networks of torch have no mode of rest. Take it out."
-        found.append(_problem("training.rest_examples", message))
     if described.code.estimate is not None:
         message = "training subtracts the means of each batch, and estimates no baseline over time. Take it out."
         found.append(_problem("code.estimate", message))

@@ -254,9 +254,12 @@ def alone(phases: Sequence[Stretch]) -> int:
 
 
 def entries(plan: Plan, phases: Sequence[Stretch], engaged: str) -> tuple[PhaseEntry, ...]:
-    """Return the parts of a run as the manifest has them: mirroring alone, then learning, turns asleep included."""
+    """Return the parts of a run as the manifest has them: mirroring or rest alone, then learning, turns included."""
     first = alone(phases)
-    parts = [("mirroring", plan.phases[:first]), (engaged, plan.phases[first:])]
+    modes = {phase.mode for phase in plan.phases[:first]}
+    estimate = plan.description.code.estimate
+    begins = "mirroring" if estimate is None or modes != {estimate.rest} else str(estimate.rest)
+    parts = [(begins, plan.phases[:first]), (engaged, plan.phases[first:])]
     return tuple(
         PhaseEntry(
             mode=mode,

@@ -107,8 +107,6 @@ def _resting(described: Description, training: Training) -> Iterator[tuple[str, 
     """Refuse a mode of rest that shows images, and turns of it that have no length, or no mode."""
     rest = _rest(described)
     if rest is None:
-        if training.rest_examples is not None:
-            yield "training.rest_examples", "there is no mode of rest. Name one in code.estimate.rest, or take it out."
         return
     if training.rest_examples is None:
         yield (

@@ -61,7 +61,7 @@ def stretches(training: Training, roles: SpikingRoles, data: Data) -> list[Stret
     images, every = len(data.train), min(training.mirror_every, len(data.train))
     alone, steps = _lengths(training, images, every, mirrors=bool(roles.mirrors))
     usual = "test" if data.validation is None else "validation"
-    found = _turn(training, roles, 0.0) * alone
+    found = _turn(training, roles, 0.0) * alone if alone else _at_rest(training, roles, 0.0)
     for start in range(0, steps, images):
         stop = min(start + images, steps)
         for first in range(start, stop, every):
@@ -84,9 +84,16 @@ def _lengths(training: Training, images: int, every: int, *, mirrors: bool) -> t
 
 
 def _turn(training: Training, roles: SpikingRoles, epoch: float) -> list[Stretch]:
-    windows = [(mode, training.mirror_examples) for mode in roles.mirrors]
-    windows += [(roles.rest, training.rest_examples)] if roles.rest is not None else []
-    return [Stretch(mode=mode, examples=examples or 1, part=None, epoch=epoch) for mode, examples in windows]
+    examples = training.mirror_examples or 1
+    asleep = [Stretch(mode=mode, examples=examples, part=None, epoch=epoch) for mode in roles.mirrors]
+    return asleep + _at_rest(training, roles, epoch)
+
+
+def _at_rest(training: Training, roles: SpikingRoles, epoch: float) -> list[Stretch]:
+    """Return the turn of the mode of rest, which comes before images whatever else does."""
+    if roles.rest is None:
+        return []
+    return [Stretch(mode=roles.rest, examples=training.rest_examples or 1, part=None, epoch=epoch)]
 
 
 def _images(data: Data, part: str) -> Images:

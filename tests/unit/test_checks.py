@@ -604,7 +604,7 @@ CASES = [
     Case("never-rests", "schedule", REST, "never comes to 'rest'"),
     Case("no-rest", "modes.engaged.compare", ("code.estimate.rest=engaged",), "an error is formed in this mode"),
     Case(
-        "no-rest",
+        "unused-value",
         "code.estimate.rest",
         (*RESTED, "modes.engaged.compare=", "modes.engaged.learn.W1=", UNBIASED),
         "no mode forms an error",

@@ -91,6 +91,9 @@ def test_check_prints_size_hashes_and_backends(call: Call, folder: Path) -> None
     assert contents(folder) == {}
 
 
+UNRESTED = ("--set", "code.estimate.rest=", "--set", "training.rest_examples=")
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -102,7 +105,7 @@ def test_check_prints_size_hashes_and_backends(call: Call, folder: Path) -> None
             "trains on no backend\n  not brian2, training.mirror_examples: how long each mirror mode lasts is not said"
             ".* such as 400\\.\n  not torch, .*\n$",
         ),
-        (("digits_narrow", "--set", "modes.engaged.compare=", "--set", "code.estimate.rest="), r"runs on   .*\n$"),
+        (("digits_narrow", "--set", "modes.engaged.compare=", *UNRESTED), r"runs on   .*\n$"),
     ],
 )
 def test_check_says_on_what_a_circuit_trains_and_why_not_on_the_rest(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -212,3 +213,37 @@ ASLEEP = "modes.mirror.on=['W1', 'x0', '{}']"
 def test_a_sham_that_cannot_be_laid_over_is_refused(changes: list[str], method: str, says: str) -> None:
     with pytest.raises(RequestError, match=says):
         nm.load("figure1", changes).method(method)
+
+
+RESTING: dict[str, Any] = {
+    "modes.rest": {"on": ["W1", "B1", "g0", "g1", "e1"]},
+    "code.estimate.rest": "rest",
+    "schedule": [
+        {"mode": "rest", "duration": "1 s"},
+        {"repeat": 2, "steps": [{"mode": "mirror", "duration": "1 s"}, {"mode": "rest", "duration": "1 s"}]},
+        {"mode": "engaged", "duration": "1 s"},
+    ],
+}
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_a_mode_that_never_taught_stays_in_the_schedule(method: str) -> None:
+    """So errors have the same baseline by all methods; what is left out is the sleep of those that do not mirror."""
+    described = nm.load("figure1").with_values(RESTING).method(method).description
+    asleep = ["mirror"] if described.modes["mirror"].learn else []
+    assert [step.mode for step in described.schedule] == ["rest", *[*asleep, "rest"] * 2, "engaged"]
+    assert described.code.estimate is not None
+    assert described.code.estimate.rest == "rest"
+
+
+def test_a_schedule_in_which_nothing_teaches_any_more_is_refused() -> None:
+    circuit = nm.load("figure1").with_values({**RESTING, "schedule": RESTING["schedule"][:2]})
+    with pytest.raises(nm.RequestError, match="nothing of the schedule is left"):
+        circuit.method("fa")
+
+
+def test_a_lesion_of_the_last_comparison_takes_the_rest_with_it() -> None:
+    described = nm.load("figure1").with_values(RESTING).without("d1").description
+    assert not any(mode.compare for mode in described.modes.values())
+    assert described.code.estimate is not None
+    assert described.code.estimate.rest is None

@@ -130,6 +130,7 @@ def recorder_of(run: SpikingTraining) -> tuple[SpikingRecorder, list[Any]]:
     return recorder, rows
 
 
+UNRESTED = {"code.estimate.rest": None, "training.rest_examples": None}
 TURNS = {
     "feedback.distinct": False,
     "feedback.cross_delay": "0 s",
@@ -224,7 +225,7 @@ def test_errors_are_those_of_a_guess_among_the_largest(data: st.DataObject) -> N
         ({"training.mirror_examples": 40}, "training.mirror_examples: a turn of 'mirror_y1' lasts 0.1 s"),
         ({"training.rest_examples": None}, "training.rest_examples: how long 'rest' lasts is not said"),
         ({"training.rest_examples": 1}, "training.rest_examples: a turn of 'rest' lasts 0.1 s"),
-        ({"code.estimate.rest": None}, "training.rest_examples: there is no mode of rest"),
+        ({"code.estimate.rest": None}, "training.rest_examples: does nothing here: there is no mode of rest"),
         ({"modes.rest.input": {"y0": "stimulus"}}, "modes.rest.input: training shows images"),
         ({"modes.rest.learn": {"@W": "forward"}}, "modes.rest.learn: nothing learns at rest"),
         ({"training.mirror_every": 1}, "training.mirror_every: a turn of 'engaged' lasts 0.1 s"),
@@ -232,7 +233,7 @@ def test_errors_are_those_of_a_guess_among_the_largest(data: st.DataObject) -> N
             {"training.mirror_angle_deg": 5, "training.mirror_examples": None},
             "training.mirror_angle_deg: how long spiking cells mirror",
         ),
-        ({"modes.engaged.compare": {}, "code.estimate.rest": None}, "modes: training needs one mode that compares"),
+        ({**UNRESTED, "modes.engaged.compare": {}}, "modes: training needs one mode that compares"),
         ({"code.kind": "zero_mean", "code.beta": None}, "backend 'brian2' has no code 'zero_mean'"),
     ],
 )
