@@ -39,7 +39,9 @@ STATE = "state.json"
 _NAME = re.compile(r"step-(\d{10})")
 _DESCRIBING = ("torch.distributed.checkpoint.metadata", "torch.distributed.checkpoint.filesystem")
 _PLAIN = {("torch", "Size"), ("torch.serialization", "_get_layout"), ("collections", "OrderedDict")} | {
-    ("pathlib", name) for name in ("Path", "PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath")
+    (module, name)
+    for module in ("pathlib", "pathlib._local")  # the latter in Python 3.13
+    for name in ("Path", "PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath")
 }
 _UNREADABLE = (
     OSError,
@@ -53,6 +55,7 @@ _UNREADABLE = (
     AttributeError,
     CheckpointException,
     AssertionError,
+    ImportError,
 )
 
 
