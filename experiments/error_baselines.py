@@ -1,11 +1,16 @@
 """What spiking feedback cells fire at rest is the baseline of their errors: then biases and weights both learn.
 
 Claim     A rule that subtracts the nominal β from all signals stays at chance on digits. With each cell's own average
-          for y, and for δ the nominal β or its average at rest, the circuit learns; with the average at rest it learns
-          best. A steady error is an error then, so that biases come to where their targets are.
+          for y, and for δ the nominal β or its average at rest, the circuit learns; which of the two is better five
+          seeds do not tell. A steady error is an error then, so that biases come to where their targets are.
 Command   python -m experiments.error_baselines (--quick: a few images; --seeds N)
-Takes     PLACEHOLDER_TIME
-Expected  PLACEHOLDER_NUMBERS
+Takes     12 minutes on one core.
+Expected  Seeds 0 to 4, W transported; test error, and difference from the last in points (95%, paired):
+              β for y and δ               89.4%, +61.9 (+56.5 to +67.4)
+              average of y, β for δ       29.3%, +1.9 (−2.4 to +6.1)
+              average of y, δ at rest     27.5%
+          Steady targets 50 Hz and 37.5 Hz away, after 24 s awake: the farther of two cells is 4.2 to 8.2 Hz away, by
+          seed.
 """
 
 from __future__ import annotations

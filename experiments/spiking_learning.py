@@ -6,7 +6,8 @@ Claim     In four layers of ten spiking cells, every synapse learning by what it
 Command   python -m experiments.spiking_learning (--quick: a few images; --seeds, --jobs, --methods,
           --mirror-examples, --mirror-rate, --out)
 Takes     About an hour on two cores; it goes on where it was stopped.
-Expected  Seeds 0 to 9, test error and its difference from that with transported weights in points (95%, paired):
+Expected  As version 0.1.0 printed it, which measured errors from their own mean awake; not run again since.
+          Seeds 0 to 9, test error and its difference from that with transported weights in points (95%, paired):
               backprop              rate .002    34.34%
               weight mirror         rate .002    32.49%   −1.85 (−5.34 to +1.64)
               feedback alignment    rate .0005   57.17%  +22.83 (+16.99 to +28.67)
