@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -23,6 +24,10 @@ from neuromirror.sweeps.variations import Variation
 SCHEMA = 1
 """Version of the format of ``sweep.json``."""
 FILE = "sweep.json"
+_RESULTS = ("schema", "runs", "alike", "table")
+"""What ``sweep.json`` has besides the settings."""
+_NOT_RESULTS = ("circuit.toml", "manifest.json", "timings.json")
+"""Files of a run that differ where its values do, or at any time."""
 LEAST_FOR_MEDIAN = 6
 """From so many values on there is an interval of 95% for a median."""
 
@@ -115,6 +120,25 @@ class Sweep:
         """Return what is doubtful of the runs that reached their end, by their directories."""
         return {run.path: run.warnings for run in self.runs if run.warnings}
 
+    def alike(self) -> list[list[str]]:
+        """Return the names of variations whose runs left the same results, bit for bit, with every seed.
+
+        Such are values that the backend does not read, as a rate model does not read the constants of cells, and those
+        of which nothing came within the runs.
+        """
+        groups = [[one for one in self.variations if self.ended.issuperset(self._paths(one))]]
+        for files in ("metrics.jsonl", "*"):  # the rest, spikes among it, is read where the first has told no difference
+            of_results: dict[tuple[Any, ...], list[Variation]] = {}
+            for number, group in enumerate(groups):
+                for one in group if len(group) > 1 else ():
+                    results = tuple(_digest(path, files) for path in self._paths(one))
+                    of_results.setdefault((number, results), []).append(one)
+            groups = list(of_results.values())
+        return [[one.name for one in group] for group in groups if len(group) > 1]
+
+    def _paths(self, variation: Variation) -> list[Path]:
+        return [one.path for one in self.all_runs if one.variation is variation]
+
     def left(self) -> int:
         """Return how many runs are still to be run."""
         return len(self.all_runs) - len(self.ended) - len(self.failed)
@@ -173,7 +197,7 @@ class Sweep:
             for one in self.all_runs
         ]
         rows = [{key: _plain(value) for key, value in row.items()} for row in self.rows()] if not self.left() else []
-        said = {"schema": SCHEMA, **self.settings, "runs": runs, "table": rows}
+        said = {"schema": SCHEMA, **self.settings, "runs": runs, "alike": self.alike(), "table": rows}
         _write(self.path / FILE, json.dumps(plain(said), indent=2, ensure_ascii=False) + "\n")
         if rows:
             _write(self.path / "table.txt", self.table() + "\n")
@@ -191,7 +215,7 @@ def settings_in(path: Path) -> dict[str, Any] | None:
         found = json.loads((path / FILE).read_text(encoding="utf-8"))
         if found["schema"] != SCHEMA:
             raise RequestError(f"{path}: a sweep of version {found['schema']}; this is {SCHEMA}. Give another --out.")
-        return {key: value for key, value in found.items() if key not in ("schema", "runs", "table")}
+        return {key: value for key, value in found.items() if key not in _RESULTS}
     except FileNotFoundError:
         check_free(path)
         return None
@@ -199,6 +223,15 @@ def settings_in(path: Path) -> dict[str, Any] | None:
         if isinstance(error, RequestError):
             raise
         raise RequestError(f"{path / FILE}: cannot be read ({error}). Give --out another directory.") from error
+
+
+def _digest(run: Path, files: str) -> bytes:
+    """Return a digest of the results of a run in the files of this pattern, not of what was asked for and when."""
+    found = hashlib.sha256()
+    for file in sorted(file for file in run.rglob(files) if file.is_file() and file.name not in _NOT_RESULTS):
+        with file.open("rb") as opened:
+            found.update(str(file.relative_to(run)).encode() + hashlib.file_digest(opened, "sha256").digest())
+    return found.digest()
 
 
 def _row(variation: Variation, name: str, rows: Sequence[Any]) -> dict[str, Any]:

@@ -112,12 +112,17 @@ def sweep(
 
 
 def _told(swept: Sweep) -> Sweep:
-    """Return a sweep after a notice of how many of its runs are doubtful, and of one of them why."""
+    """Return a sweep after notices of variations that made no difference, and of how many runs are doubtful and why."""
     if doubtful := swept.warnings():
         first = next(iter(doubtful))
         notice(
             f"{len(doubtful)} of {_count(len(swept.all_runs), 'run')} ended with warnings, which are in "
             f"{swept.path / FILE}. The first: {first}: {doubtful[first][0]}"
+        )
+    for names in swept.alike():
+        notice(
+            f"the runs of {', '.join(names)} ended with the same results, bit for bit: backend "
+            f"{swept.settings['backend']} does not read what differs between them, or nothing came of it"
         )
     return swept
 

@@ -56,6 +56,20 @@ def test_a_sweep_counts_the_runs_that_warned(tmp_path: Path) -> None:
     assert [bool(run["warnings"]) for run in kept] == [False, True]
 
 
+def test_a_sweep_says_which_variations_made_no_difference(tmp_path: Path) -> None:
+    """Torch reads no constants of spiking cells; those that differ in what it reads are not said to be alike."""
+    circuit = nm.load("figure1", ["schedule=[{mode='mirror', duration='1 s'}]"])
+    vary = {"cells.cell.tau_m": ["10 ms", "20 ms"], "modes.mirror.noise.y0.sd": [1.0, 2.0]}
+    with pytest.warns(nm.NeuromirrorWarning, match="the runs of .* ended with the same results, bit for bit") as told:
+        swept = nm.sweep(circuit, vary, seeds=2, backend="torch", out=tmp_path / "sweep")
+    alike = [[f"tau_m={tau},sd={sd}" for tau in ("10ms", "20ms")] for sd in ("1.0", "2.0")]
+    assert swept.alike() == json.loads((swept.path / "sweep.json").read_text())["alike"] == alike
+    assert sum("same results" in str(one.message) for one in told) == 2
+    weights = swept.path / "tau_m=10ms,sd=1.0" / "seed-1" / "weights" / "0000000000" / "B.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x00")  # where no row of the metrics differs
+    assert swept.alike() == alike[1:]
+
+
 def test_spiking_runs_tell_of_angles_silence_and_rates_off_the_baseline(tmp_path: Path) -> None:
     short = "schedule=[{mode='mirror', duration='1 s'}]"
     beyond = simulate(tmp_path / "beyond", short, "code.beta=0.01 Hz", backend="brian2", target="numpy")
