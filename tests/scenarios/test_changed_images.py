@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 import safetensors.numpy
 import torch
+from cut_short import at_boundary
 from PIL import Image
 
 import neuromirror as nm
 from experiments.tiny_nets import tiny
+from neuromirror.backends.brian2.here import RunHere
 from neuromirror.cli import main
 from neuromirror.data import images as images_module
 from neuromirror.data.contents import ChangedImageError, Contents
@@ -47,11 +49,11 @@ def kept(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> boo
     return request.param
 
 
-def images(folder: Path) -> Path:
-    """Write 16 training and 8 test images, whose files have one size whatever their pixels are."""
+def images(folder: Path, classes: str = "ab") -> Path:
+    """Write 8 training and 4 test images a class, whose files have one size whatever their pixels are."""
     drawn = np.random.default_rng(0)
     for part, count in (("train", 8), ("test", 4)):
-        for label in "ab":
+        for label in classes:
             (folder / part / label).mkdir(parents=True)
             for number in range(count):
                 pixels = drawn.integers(0, 256, SIZE, dtype=np.uint8)
@@ -109,6 +111,35 @@ def test_all_pixels_replaced_while_a_run_is_stopped_are_refused_with_the_first(
         invert(file)
     uncut = run(tmp_path / "uncut", data)
     assert rows(nm.resume(folder, figures=False)) == rows(uncut)
+
+
+def test_an_image_replaced_while_spiking_cells_are_stopped_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = {"layers.sizes": [64, 4, 10], "modes.engaged.compare": {"d2": "y2 - target"}}
+    changes |= {"training.epochs": 1, "training.mirror_epochs": 0, "training.mirror_every": 8}
+    circuit = nm.load("digits_narrow").with_values({**changes, "training.mirror_examples": 60})
+    data, folder = images(tmp_path / "set", "abcdefghij"), tmp_path / "run"
+    shown: dict[str, Any] = {"train_images": 16, "test_images": 8}
+
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    def train(out: Path) -> nm.Run:
+        options = {"backend": "brian2", "target": "numpy", "method": "wm", "figures": False, **shown}
+        return nm.train(circuit, data=data, out=out, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(RunHere, "_at_boundary", at_boundary(4, stop))
+        with pytest.raises(KeyboardInterrupt):
+            train(folder)
+    for file in (data / "test").rglob("*.bmp"):
+        invert(file)
+    with pytest.raises(RequestError, match=r"test/./.\.bmp: this image is not what it was when .* read it"):
+        nm.resume(folder, figures=False)
+    for file in (data / "test").rglob("*.bmp"):
+        invert(file)
+    assert rows(nm.resume(folder, figures=False)) == rows(train(tmp_path / "uncut"))
 
 
 @pytest.mark.parametrize("workers", [0, 2])
