@@ -8,9 +8,9 @@ Claim     The order of keys in a file changes no hash. Fed the same noise, torch
 Command   python -m experiments.agreement
 Takes     3 minutes on two cores.
 Expected  keys of 201 files in 20 orders: hashes     0 differ                             bound 0
-          200 circuits, torch float64                weights 7e-15 from reference         bound 1e-09
-          200 circuits, brian2-rate float64          weights 3e-15 from reference         bound 1e-09
-          199 circuits, torch float32                weights 4e-07 from reference         bound 1e-05
+          200 circuits, torch float64                weights 3e-16 from reference         bound 1e-09
+          200 circuits, brian2-rate float64          weights 2e-16 from reference         bound 1e-09
+          200 circuits, torch float32                weights 5e-07 from reference         bound 1e-05
           spikes, 5 to 100 Hz: rate                  -1.3 ± 0.4 % off at 100 Hz           bound 3 %
           20 s of spikes, 779 examples: angle        spikes/rates 0.98 (0.95 to 1.02)     bound 0.9 to 1.1
           60 s of spikes, 2330 examples: angle       spikes/rates 0.98 (0.94 to 1.02)     bound 0.9 to 1.1
