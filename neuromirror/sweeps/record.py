@@ -127,7 +127,7 @@ class Sweep:
         of which nothing came within the runs.
         """
         groups = [[one for one in self.variations if self.ended.issuperset(self._paths(one))]]
-        for files in ("metrics.jsonl", "*"):  # the rest, spikes among it, is read where the first has told no difference
+        for files in ("metrics.jsonl", "*"):  # the rest, spikes among it, is read where these are the same
             of_results: dict[tuple[Any, ...], list[Variation]] = {}
             for number, group in enumerate(groups):
                 for one in group if len(group) > 1 else ():
