@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import torch
+from cut_short import heed
 from PIL import Image
 
 import neuromirror as nm
@@ -386,27 +387,26 @@ def test_a_run_killed_at_random_events_comes_to_the_same_end(seed: int, whole: P
 @pytest.mark.slow
 @pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT])
 def test_a_command_killed_at_random_times_comes_to_the_same_end(stop: signal.Signals, tmp_path: Path) -> None:
-    """The command itself, killed from outside up to a sixth of the time of the whole after it began or went on."""
+    """The command itself, killed from outside up to a sixth of the metrics of the whole after it began or went on."""
     circuit = tiny(epochs=60, micro_batch=2)
     circuit.save(tmp_path / "net.toml")
-    began = time.monotonic()
-    nm.train(circuit, out=tmp_path / "whole", **CUT)
-    longest_s = (time.monotonic() - began) / 6
+    most = len(nm.train(circuit, out=tmp_path / "whole", **CUT).metrics()) // 6
     folder, chance = tmp_path / "run", random.Random(int(stop))
     start = ["train", "net.toml", "--method", "wm", "--seed", "3", "--train-images", "100", "--test-images", "50",
              "--no-figures", "--checkpoint-steps", "2", "--out", "run"]  # fmt: skip
     command, kills = start, 0
     while True:
         running = subprocess.Popen([sys.executable, "-m", "neuromirror", *command], cwd=tmp_path, env=ENVIRONMENT,
-                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
-        started = time.monotonic()
-        rows = (folder / "metrics.jsonl").stat().st_mtime_ns if folder.exists() else 0
-        while running.poll() is None and time.monotonic() - started < 60:
-            if (folder / "metrics.jsonl").exists() and (folder / "metrics.jsonl").stat().st_mtime_ns > rows:
-                break
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=heed)  # fmt: skip
+        metrics = folder / "metrics.jsonl"
+        before = metrics.stat().st_mtime_ns if metrics.exists() else 0
+        while running.poll() is None and not (metrics.exists() and metrics.stat().st_mtime_ns > before):
             time.sleep(0.002)
         if kills < 5:
-            time.sleep(chance.uniform(0, longest_s))
+            last = metrics.read_bytes().count(b"\n") + chance.randrange(most)
+            while running.poll() is None and metrics.read_bytes().count(b"\n") < last:
+                time.sleep(0.002)
+            time.sleep(chance.uniform(0, 0.1))
             running.send_signal(stop)
         _, said = running.communicate(timeout=120)
         if running.returncode == 0:
